@@ -1,0 +1,100 @@
+//! The command line. Standard output carries data only; everything meant for a person goes to standard error.
+
+mod check;
+mod collect;
+mod demo;
+mod failure;
+mod normalize;
+mod plugin;
+mod run;
+mod schema;
+mod streams;
+mod table;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+pub use failure::{Failure, exit_codes};
+
+/// Microsoft 365 audit streams in, schema-valid OCSF events out.
+#[derive(Debug, Parser)]
+#[command(name = "m365-pipe", version, about, after_help = failure::EXIT_CODES_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Use this component in place of the built-in plugin. It runs with checks that cost some speed.
+    #[arg(long, global = true, value_name = "FILE")]
+    plugin: Option<std::path::PathBuf>,
+    /// Tell more: once for what is listed and read, twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Tell warnings and errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run against a simulated tenant on this machine: no account needed.
+    Demo(demo::Demo),
+    /// Collect from a tenant and deliver, until stopped.
+    Run(run::Run),
+    /// Turn raw records (NDJSON) into OCSF events (NDJSON).
+    Normalize(normalize::Normalize),
+    /// Check events or raw records against the schemas, for CI.
+    Validate(validate::Validate),
+    /// Show the built-in schemas.
+    Schema(schema::Schema),
+    /// Show the streams: API, permissions, dataset, event classes.
+    Streams(streams::Streams),
+    /// Test the connection of every configured stream, without changing anything.
+    Check(check::Check),
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli.global);
+    let result = match cli.command {
+        Command::Demo(command) => command.run(&cli.global),
+        Command::Run(command) => command.run(&cli.global),
+        Command::Normalize(command) => command.run(&cli.global),
+        Command::Validate(command) => command.run(&cli.global),
+        Command::Schema(command) => command.run(&cli.global),
+        Command::Streams(command) => command.run(&cli.global),
+        Command::Check(command) => command.run(&cli.global),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("m365-pipe: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn log_to_stderr(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "warn",
+        (false, 0) => "info",
+        (false, 1) => "info,m365_pipe=debug,plugin=debug",
+        (false, _) => "info,m365_pipe=trace,plugin=trace",
+    };
+    let filter = EnvFilter::try_from_env("M365_PIPE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}

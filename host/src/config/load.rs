@@ -1,0 +1,221 @@
+//! From a file to a checked [`Config`]: every mistake is named with its place and its mend.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Config, SinkKind, json_schema};
+
+/// Why a configuration can't be used. The text says what to change.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+impl ConfigError {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// If the file can't be read, is no TOML, has an unknown key, or a value out of its range.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        ConfigError::new(format!(
+            "The configuration file {} can't be read: {error}. Name an existing file with -c.",
+            path.display()
+        ))
+    })?;
+    parse(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+}
+
+/// Checks the text of a configuration file.
+///
+/// # Errors
+/// As [`load`], without the file.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    let document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        ConfigError::new(format!("This is not TOML. {}", error.to_string().trim()))
+    })?;
+    let mut unknown = Vec::new();
+    let config: Config = serde_ignored::deserialize(document.clone(), |path| unknown.push(path.to_string()))
+        .map_err(|error: toml::de::Error| ConfigError::new(explain(error.message())))?;
+    if let Some(path) = unknown.first() {
+        return Err(ConfigError::new(unknown_key(path)));
+    }
+    check_schema(&document)?;
+    check_sense(&config)?;
+    Ok(config)
+}
+
+fn explain(message: &str) -> String {
+    let message = message.trim().trim_end_matches('.');
+    match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(field) => format!("The key `{field}` is missing. Add it; `m365-pipe schema print config` describes it."),
+        None => format!("A value can't be used: {message}."),
+    }
+}
+
+/// Names the unknown key and the nearest one that exists in the same table.
+fn unknown_key(path: &str) -> String {
+    let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let known = known_keys(table);
+    let nearest = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, key), name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
+    let place = if table.is_empty() { String::new() } else { format!(" in [{table}]") };
+    match nearest {
+        Some((_, name)) => format!("The key `{key}`{place} is unknown. Did you mean `{name}`?"),
+        None => format!("The key `{key}`{place} is unknown. Known keys there: {}.", known.join(", ")),
+    }
+}
+
+/// The keys that the schema has for a table such as `source`, or `sinks.0`.
+fn known_keys(table: &str) -> Vec<String> {
+    // The schema is made by this program from its own types.
+    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+    let mut node = &schema;
+    for step in table.split('.').filter(|step| !step.is_empty() && *step != "?") {
+        let next = if step.parse::<usize>().is_ok() {
+            node.get("items")
+        } else {
+            node.get("properties").and_then(|map| map.get(step)).or_else(|| node.get("additionalProperties"))
+        };
+        let Some(next) = next else { return Vec::new() };
+        node = match next.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
+            Some(pointer) => schema.pointer(pointer).unwrap_or(next),
+            None => next,
+        };
+    }
+    node.get("properties").and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// The ranges that the schema states hold for the document.
+fn check_schema(document: &toml::Table) -> Result<(), ConfigError> {
+    // As above.
+    let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the generated schema is valid");
+    let instance = serde_json::to_value(document).map_err(|error| ConfigError::new(error.to_string()))?;
+    match validator.iter_errors(&instance).next() {
+        None => Ok(()),
+        Some(error) => {
+            let place = error.instance_path().to_string();
+            let key = place.trim_start_matches('/').replace('/', ".");
+            Err(ConfigError::new(format!("The value of `{key}` can't be used: {error}.")))
+        }
+    }
+}
+
+/// What the types can't say.
+fn check_sense(config: &Config) -> Result<(), ConfigError> {
+    if config.tenant.trim().is_empty() {
+        return Err(ConfigError::new("`tenant` is empty. Give the tenant's GUID or one of its domains."));
+    }
+    if config.client_id.trim().is_empty() {
+        return Err(ConfigError::new(
+            "`client_id` is empty. Give the Application (client) ID of the app registration.",
+        ));
+    }
+    if config.streams.is_empty() {
+        return Err(ConfigError::new(
+            "`streams` is empty. Name at least one stream, or leave the key out for all of them.",
+        ));
+    }
+    if config.sinks.is_empty() {
+        return Err(ConfigError::new("`sinks` is empty. Name at least one sink, or leave it out for standard output."));
+    }
+    let mut files = Vec::new();
+    for (index, sink) in config.sinks.iter().enumerate() {
+        match (sink.kind, &sink.path) {
+            (SinkKind::File, None) => {
+                return Err(ConfigError::new(format!("sinks.{index} is of type `file` and has no `path`. Add one.")));
+            }
+            (SinkKind::Stdout, Some(_)) => {
+                return Err(ConfigError::new(format!(
+                    "sinks.{index} is of type `stdout` and has a `path`. Make it `type = \"file\"`, or remove the path."
+                )));
+            }
+            (SinkKind::File, Some(path)) if files.contains(&path) => {
+                return Err(ConfigError::new(format!(
+                    "Two sinks write to {}. Give each a file of its own.",
+                    path.display()
+                )));
+            }
+            (SinkKind::File, Some(path)) => files.push(path),
+            (SinkKind::Stdout, None) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        tenant = "contoso.onmicrosoft.com"
+        client_id = "11111111-2222-3333-4444-555555555555"
+        client_secret_env = "M365_CLIENT_SECRET"
+        data_dir = "data"
+    "#;
+
+    fn error(addition: &str) -> String {
+        parse(&format!("{GOOD}\n{addition}")).expect_err("it has a mistake").0
+    }
+
+    #[test]
+    fn the_smallest_configuration_collects_everything_to_standard_output() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.streams, ["*"]);
+        assert_eq!(config.sinks[0].kind, SinkKind::Stdout);
+        assert_eq!(config.limits.readers, 4);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_one() {
+        assert_eq!(error("stream = [\"*\"]"), "The key `stream` is unknown. Did you mean `streams`?");
+        assert_eq!(
+            error("[source]\nlookbak_hours = 3"),
+            "The key `lookbak_hours` in [source] is unknown. Did you mean `lookback_hours`?"
+        );
+        assert_eq!(
+            error("[[sinks]]\ntype = \"file\"\npaht = \"x\""),
+            "The key `paht` in [sinks.0] is unknown. Did you mean `path`?"
+        );
+    }
+
+    #[test]
+    fn a_secret_in_the_text_is_refused_and_not_repeated() {
+        let message = error("client_secret = \"hunter2\"");
+        assert!(message.starts_with("The key `client_secret` is unknown. Did you mean `client_secret_"), "{message}");
+        assert!(!message.contains("hunter2"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let message = error("[source]\nlookback_hours = 900");
+        assert!(message.contains("`source.lookback_hours`") && message.contains("168"), "{message}");
+        assert!(error("[limits]\nreaders = 0").contains("`limits.readers`"));
+        assert!(error("cloud = \"mars\"").contains("mars"));
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let message = parse("tenant = \"x\"").unwrap_err().0;
+        assert!(message.starts_with("The key `client_id` is missing."), "{message}");
+    }
+
+    #[test]
+    fn sinks_must_make_sense() {
+        assert!(error("[[sinks]]\ntype = \"file\"").contains("has no `path`"));
+        assert!(error("[[sinks]]\ntype = \"stdout\"\npath = \"x\"").contains("has a `path`"));
+        assert!(
+            error("[[sinks]]\ntype = \"file\"\npath = \"x\"\n[[sinks]]\ntype = \"file\"\npath = \"x\"")
+                .contains("Two sinks")
+        );
+    }
+}

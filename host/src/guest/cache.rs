@@ -1,0 +1,91 @@
+//! Compiled plugins on disk, so that a second start takes milliseconds.
+//!
+//! Loading compiled code means to trust it as much as this program itself. So a file is only loaded from a folder that
+//! belongs to us and that nobody else may write to, under a name that holds the digest of the component and the
+//! hash of the engine's settings; and only files that this program wrote are there.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// The file of a compiled component.
+fn file(folder: &Path, engine: &Engine, digest: &blake3::Hash) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    folder.join(format!("{}-{:016x}.cwasm", digest.to_hex(), hasher.finish()))
+}
+
+/// The compiled component out of the cache, if it is there and can be trusted.
+#[allow(
+    unsafe_code,
+    reason = "loading compiled code is unsafe; the checks above the call are the reason why it is sound"
+)]
+pub(super) fn load(folder: &Path, engine: &Engine, digest: &blake3::Hash) -> Option<Component> {
+    let path = file(folder, engine, digest);
+    if !path.exists() {
+        return None;
+    }
+    if let Err(reason) = trusted(folder).and_then(|()| trusted(&path)) {
+        tracing::warn!(path = %path.display(), "The compiled plugin in the cache isn't used: {reason}.");
+        return None;
+    }
+    // SAFETY: the file was written by `store` below: only our user can write to it and to its folder, which `trusted`
+    // has just checked, and its name ties it to this component and these settings.
+    match unsafe { Component::deserialize_file(engine, &path) } {
+        Ok(component) => Some(component),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), "The compiled plugin in the cache can't be used and is made anew: {error}.");
+            None
+        }
+    }
+}
+
+/// Keeps a compiled component. A failure only costs time at the next start.
+pub(super) fn store(folder: &Path, engine: &Engine, digest: &blake3::Hash, component: &Component) {
+    let path = file(folder, engine, digest);
+    let result = create_private(folder).and_then(|()| {
+        let bytes = component.serialize().map_err(|error| std::io::Error::other(error.to_string()))?;
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&temporary, bytes)?;
+        fs::rename(&temporary, &path)
+    });
+    if let Err(error) = result {
+        tracing::warn!(
+            path = %path.display(),
+            "The compiled plugin can't be kept, so the next start compiles it again: {error}."
+        );
+    }
+}
+
+#[cfg(unix)]
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+/// Whether a file or folder belongs to us and only we may change it.
+#[cfg(unix)]
+fn trusted(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(format!("{} belongs to another user", path.display()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(format!("{} can be written to by others", path.display()));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn trusted(_path: &Path) -> Result<(), String> {
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Plugins: WebAssembly components of the worlds in `wit/`, loaded, limited and called.
+//!
+//! A guest gets the imports `http` and `log` and an empty WASI context: no files, no environment, no arguments, no
+//! sockets. Each [`SourceInstance`], [`Reader`] and [`TransformInstance`] is a store of its own; a trap ends that
+//! store and nothing else.
+
+mod bindings;
+mod cache;
+mod imports;
+mod instance;
+mod limits;
+mod plugin;
+
+pub use bindings::{
+    Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Output, PluginDescription, Reject, Severity, Split,
+    StreamDescription,
+};
+pub use instance::{GuestError, Reader, SourceInstance, TransformInstance};
+pub use limits::GuestLimits;
+pub use plugin::{LoadError, Plugin, PluginFile};

@@ -1,0 +1,307 @@
+//! Loading a component: from bytes to something that makes instances.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, OptLevel, Store};
+
+use super::bindings::{PluginDescription, source, transform};
+use super::cache;
+use super::imports::GuestState;
+use super::instance::{GuestError, Reader, SourceInstance, TransformInstance};
+use super::limits::{GuestLimits, Watchdog};
+use crate::http::{Cancel, Client};
+
+/// The component that is part of this program.
+static BUILT_IN: &[u8] = include_bytes!(env!("M365_COMPONENT"));
+
+/// How often the clock of the epoch checks ticks.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Which component to load.
+#[derive(Debug, Clone)]
+pub enum PluginFile {
+    /// The one that is part of this program.
+    BuiltIn,
+    /// Another one, which runs with epoch checks.
+    File(PathBuf),
+}
+
+/// Why a plugin can't be loaded. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("The plugin {path} can't be read: {reason}. Name an existing file with --plugin.")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// The file holds no component.
+    #[error(
+        "{path} is not a WebAssembly component: {reason}. Give a component built for wasm32-wasip2 from wit/, such as m365.wasm."
+    )]
+    NotAComponent {
+        /// The file.
+        path: String,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// A component of another world.
+    #[error(
+        "{path} is a component, but no plugin: it has neither of the worlds `source-plugin` and `transform-plugin` of log-pipeline:plugin@0.1.0 ({reason})."
+    )]
+    NotAPlugin {
+        /// The file.
+        path: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The component failed when it was asked what it is.
+    #[error("The plugin {path} failed to describe itself: {reason}")]
+    Broken {
+        /// The file.
+        path: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A loaded plugin. Making instances of it is cheap.
+pub struct Plugin {
+    engine: Engine,
+    source: Option<source::SourcePluginPre<GuestState>>,
+    transform: Option<transform::TransformPluginPre<GuestState>>,
+    description: PluginDescription,
+    limits: GuestLimits,
+    watchdog: Option<Watchdog>,
+    ticking: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Plugin").field("name", &self.description.name).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.ticking.store(false, Ordering::Relaxed);
+    }
+}
+
+fn engine(with_epochs: bool) -> Result<Engine, String> {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(with_epochs)
+        .concurrency_support(false)
+        .wasm_memory64(false)
+        .max_wasm_stack(1 << 20);
+    Engine::new(&config).map_err(|error| error.to_string())
+}
+
+impl Plugin {
+    /// Loads a component, out of the cache in `cache` if it was compiled before.
+    ///
+    /// # Errors
+    /// If there is no such file, or it isn't a component of one of the plugin worlds.
+    pub fn load(file: &PluginFile, cache: Option<&Path>, limits: GuestLimits) -> Result<Self, LoadError> {
+        let (name, bytes, trusted) = match file {
+            PluginFile::BuiltIn => ("the built-in plugin".to_owned(), std::borrow::Cow::Borrowed(BUILT_IN), true),
+            PluginFile::File(path) => {
+                let name = path.display().to_string();
+                let bytes = std::fs::read(path)
+                    .map_err(|error| LoadError::Unreadable { path: name.clone(), reason: error.to_string() })?;
+                (name, std::borrow::Cow::Owned(bytes), false)
+            }
+        };
+        let broken = |reason: String| LoadError::Broken { path: name.clone(), reason };
+        let engine = engine(!trusted).map_err(broken)?;
+        let digest = blake3::hash(&bytes);
+        let cached = cache.and_then(|folder| cache::load(folder, &engine, &digest));
+        let component = match cached {
+            Some(component) => component,
+            None => {
+                let component = Component::from_binary(&engine, &bytes).map_err(|error| LoadError::NotAComponent {
+                    path: name.clone(),
+                    reason: first_line(&format!("{error:#}")),
+                })?;
+                if let Some(folder) = cache {
+                    cache::store(folder, &engine, &digest, &component);
+                }
+                component
+            }
+        };
+
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(|error| broken(error.to_string()))?;
+        source::SourcePlugin::add_to_linker::<_, GuestState>(&mut linker, |state| state)
+            .map_err(|error| broken(error.to_string()))?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(|error| LoadError::NotAPlugin { path: name.clone(), reason: first_line(&format!("{error:#}")) })?;
+        let source = source::SourcePluginPre::new(pre.clone());
+        let transform = transform::TransformPluginPre::new(pre);
+        if let (Err(error), Err(_)) = (&source, &transform) {
+            return Err(LoadError::NotAPlugin { path: name, reason: first_line(&format!("{error:#}")) });
+        }
+
+        let ticking = Arc::new(AtomicBool::new(true));
+        if !trusted {
+            let (engine, ticking) = (engine.weak(), ticking.clone());
+            std::thread::spawn(move || {
+                while ticking.load(Ordering::Relaxed) {
+                    std::thread::sleep(TICK);
+                    match engine.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => break,
+                    }
+                }
+            });
+        }
+        let mut plugin = Self {
+            engine,
+            source: source.ok(),
+            transform: transform.ok(),
+            description: PluginDescription {
+                name: String::new(),
+                version: String::new(),
+                streams: Vec::new(),
+                audiences: Vec::new(),
+                quotas: Vec::new(),
+                schemas: Vec::new(),
+            },
+            limits,
+            watchdog: trusted.then(|| Watchdog::start(limits.time)),
+            ticking,
+        };
+        plugin.description = plugin.ask_for_description().map_err(|error| broken(error.to_string()))?;
+        Ok(plugin)
+    }
+
+    /// What the plugin says of itself.
+    pub fn description(&self) -> &PluginDescription {
+        &self.description
+    }
+
+    /// Whether the plugin can read a source.
+    pub fn reads(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// The text of one of the plugin's schemas.
+    ///
+    /// # Errors
+    /// If the plugin traps.
+    pub fn schema(&self, id: &str) -> Result<Option<String>, GuestError> {
+        let mut store = self.store(None, "");
+        match (&self.source, &self.transform) {
+            (Some(pre), _) => {
+                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+                guest.log_pipeline_plugin_info().call_schema(&mut store, id).map_err(GuestError::trap)
+            }
+            (None, Some(pre)) => {
+                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+                guest.log_pipeline_plugin_info().call_schema(&mut store, id).map_err(GuestError::trap)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// An instance that reads, configured, with `client` as its way out.
+    ///
+    /// # Errors
+    /// If the plugin has no source, traps, or refuses the settings.
+    pub fn source(
+        &self,
+        settings: &str,
+        stream: &str,
+        client: Client,
+        cancel: Cancel,
+    ) -> Result<SourceInstance, GuestError> {
+        let pre = self.source.as_ref().ok_or_else(|| GuestError::missing("source"))?;
+        let mut store = self.store(Some((client, cancel)), stream);
+        store.data().activity.enter();
+        let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+        SourceInstance::new(store, guest, settings)
+    }
+
+    /// An instance with a split open for reading.
+    ///
+    /// # Errors
+    /// As [`Self::source`], and whatever the plugin answers to opening the split.
+    pub fn reader(
+        &self,
+        settings: &str,
+        client: Client,
+        cancel: Cancel,
+        split: &super::Split,
+        resume: Option<&str>,
+        now_ms: u64,
+    ) -> Result<Reader, GuestError> {
+        self.source(settings, &split.stream, client, cancel)?.open(split, resume, now_ms)
+    }
+
+    /// An instance that normalises, configured, without a way out.
+    ///
+    /// # Errors
+    /// If the plugin has no transform, traps, or refuses the settings.
+    pub fn transform(&self, settings: &str) -> Result<TransformInstance, GuestError> {
+        let pre = self.transform.as_ref().ok_or_else(|| GuestError::missing("transform"))?;
+        let mut store = self.store(None, "");
+        store.data().activity.enter();
+        let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+        TransformInstance::new(store, guest, settings)
+    }
+
+    fn ask_for_description(&self) -> Result<PluginDescription, GuestError> {
+        let mut store = self.store(None, "");
+        match (&self.source, &self.transform) {
+            (Some(pre), _) => {
+                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+                guest.log_pipeline_plugin_info().call_describe(&mut store).map_err(GuestError::trap)
+            }
+            (None, Some(pre)) => {
+                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+                let description = guest.log_pipeline_plugin_info().call_describe(&mut store);
+                description.map(PluginDescription::from).map_err(GuestError::trap)
+            }
+            (None, None) => Err(GuestError::missing("info")),
+        }
+    }
+
+    fn store(&self, way_out: Option<(Client, Cancel)>, stream: &str) -> Store<GuestState> {
+        let state = GuestState::new(&self.limits, way_out, stream);
+        let activity = state.activity.clone();
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(64 << 20);
+        store.set_max_component_handles(1000);
+        match &self.watchdog {
+            Some(watchdog) => watchdog.watch(&activity),
+            None => {
+                let limit = self.limits.time;
+                store.set_epoch_deadline(1);
+                store.epoch_deadline_callback(move |context| {
+                    if context.data().activity.busy() > limit {
+                        return Err(wasmtime::Error::msg(format!(
+                            "it computed for longer than {} s without calling the host or returning",
+                            limit.as_secs_f32()
+                        )));
+                    }
+                    Ok(wasmtime::UpdateDeadline::Continue(1))
+                });
+            }
+        }
+        store
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}

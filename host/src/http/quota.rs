@@ -1,0 +1,396 @@
+//! Rates: at most so many requests in any stretch of time, shared by everyone who names the quota.
+//!
+//! Invariant: no stretch as long as the quota's window, wherever it begins, ever holds more departures than the quota
+//! allows. (A token bucket would allow nearly twice as many: a full bucket and a window's refill.)
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::cancel::Cancel;
+use super::error::{Error, ErrorKind};
+
+/// At most `requests` in any stretch of `per`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaRule {
+    /// The name by which requests refer to it.
+    pub name: String,
+    /// How many; at least one.
+    pub requests: u32,
+    /// In which time; more than zero and at most a week.
+    pub per: Duration,
+}
+
+/// Longer windows make no sense for requests, and times without bound can't be added.
+const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What to do when a service asks for fewer requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first pause if the service doesn't say how long; each further one is twice as long, and up to half as long
+    /// again at random.
+    pub base: Duration,
+    /// The longest such pause, before the random part.
+    pub max: Duration,
+    /// The longest pause that a service can ask for. A longer wish is cut down to this.
+    pub max_retry_after: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(30),
+            max: Duration::from_secs(15 * 60),
+            max_retry_after: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// What happened at one quota so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuotaStats {
+    /// Requests let through.
+    pub granted: u64,
+    /// Requests that had to wait, whether or not they were let through in the end.
+    pub waits: u64,
+    /// For how long, summed up over all of them.
+    pub waited: Duration,
+    /// How often the service asked for fewer requests.
+    pub penalties: u64,
+    /// For how long the quota is closed from now on; zero if it is open.
+    pub closed_for: Duration,
+}
+
+/// One quota's state. It reads no clock: the time is an argument.
+#[derive(Debug)]
+struct Bucket {
+    requests: usize,
+    window: Duration,
+    backoff: Backoff,
+    /// When the requests of the last window left; at most `requests`.
+    departures: VecDeque<Instant>,
+    closed_until: Option<Instant>,
+    /// Penalties in a row without a pause given by the service.
+    strikes: u32,
+    stats: QuotaStats,
+}
+
+impl Bucket {
+    /// Lets one request leave now, or says how long to wait before asking again.
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        while self.departures.front().is_some_and(|oldest| *oldest + self.window <= now) {
+            self.departures.pop_front();
+        }
+        let full = self.departures.len() >= self.requests;
+        let free = self.departures.front().filter(|_| full).map(|oldest| *oldest + self.window);
+        match free.max(self.closed_until) {
+            Some(until) if until > now => Err(until - now),
+            _ => {
+                self.departures.push_back(now);
+                self.stats.granted += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Closes the quota for as long as the service said, or else for a growing time. `random` is in 0..1.
+    fn penalize(&mut self, now: Instant, retry_after: Option<Duration>, random: f64) {
+        self.stats.penalties += 1;
+        let closed = self.closed_until.is_some_and(|until| until > now);
+        let pause = match retry_after {
+            Some(wish) => wish.min(self.backoff.max_retry_after),
+            // Answers to requests that were under way already tell nothing new.
+            None if closed => return,
+            None => {
+                let doubled = self.backoff.base.saturating_mul(1_u32.checked_shl(self.strikes).unwrap_or(u32::MAX));
+                self.strikes = (self.strikes + 1).min(31);
+                let pause = doubled.min(self.backoff.max);
+                pause + pause.mul_f64(random / 2.0)
+            }
+        };
+        self.closed_until = self.closed_until.max(Some(now + pause));
+    }
+
+    /// The service served a request: if the quota is open, the next pause is a short one again.
+    fn relieve(&mut self, now: Instant) {
+        if self.closed_until.is_none_or(|until| until <= now) {
+            self.closed_until = None;
+            self.strikes = 0;
+        }
+    }
+}
+
+/// All quotas of a client.
+#[derive(Debug)]
+pub(super) struct Quotas(BTreeMap<String, Mutex<Bucket>>);
+
+impl Quotas {
+    pub(super) fn new(rules: &[QuotaRule], slack: Duration, backoff: &Backoff) -> Result<Self, Error> {
+        let slack = slack.min(LONGEST_WINDOW);
+        let backoff = Backoff {
+            base: backoff.base.min(LONGEST_WINDOW),
+            max: backoff.max.min(LONGEST_WINDOW),
+            max_retry_after: backoff.max_retry_after.min(LONGEST_WINDOW),
+        };
+        let mut buckets = BTreeMap::new();
+        for rule in rules {
+            let bad =
+                |why: &str| Error::new(ErrorKind::InvalidConfig, "quota", format!("The quota {:?} {why}.", rule.name));
+            if rule.requests == 0 || rule.per.is_zero() {
+                return Err(bad("allows nothing: give it at least one request and a time above zero"));
+            }
+            let bucket = Bucket {
+                requests: rule.requests as usize,
+                window: rule.per + slack,
+                backoff: backoff.clone(),
+                departures: VecDeque::new(),
+                closed_until: None,
+                strikes: 0,
+                stats: QuotaStats::default(),
+            };
+            if rule.per > LONGEST_WINDOW {
+                return Err(bad("counts over more than a week"));
+            }
+            if buckets.insert(rule.name.clone(), Mutex::new(bucket)).is_some() {
+                return Err(bad("is there twice"));
+            }
+        }
+        Ok(Self(buckets))
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn bucket(&self, name: &str) -> Option<MutexGuard<'_, Bucket>> {
+        // A bucket is consistent between any two statements, so a panic elsewhere doesn't spoil it.
+        self.0.get(name).map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until the quota lets a request leave. Fails if that would take longer than `max_hold` in all.
+    pub(super) fn acquire(&self, name: &str, max_hold: Duration, cancel: &Cancel) -> Result<(), Error> {
+        let start = Instant::now();
+        let mut waited = false;
+        loop {
+            cancel.check()?;
+            let now = Instant::now();
+            let wait = {
+                let Some(mut bucket) = self.bucket(name) else {
+                    return Err(Error::new(ErrorKind::Internal, "quota", format!("There is no quota {name:?}.")));
+                };
+                let taken = bucket.take(now);
+                if waited && taken.is_ok() {
+                    bucket.stats.waited += now - start;
+                }
+                match taken {
+                    Ok(()) => return Ok(()),
+                    Err(wait) => {
+                        if !waited {
+                            bucket.stats.waits += 1;
+                            waited = true;
+                        }
+                        wait
+                    }
+                }
+            };
+            if now - start + wait > max_hold {
+                return Err(Error::new(
+                    ErrorKind::RateLimited,
+                    "quota",
+                    format!(
+                        "The quota {name:?} has no room for {} seconds; the request was not sent. It will be tried again then.",
+                        wait.as_secs().max(1)
+                    ),
+                )
+                .retry_after(wait));
+            }
+            cancel.wait(wait)?;
+        }
+    }
+
+    pub(super) fn penalize(&self, name: &str, retry_after: Option<Duration>) {
+        if let Some(mut bucket) = self.bucket(name) {
+            bucket.penalize(Instant::now(), retry_after, fastrand::f64());
+        }
+    }
+
+    pub(super) fn relieve(&self, name: &str) {
+        if let Some(mut bucket) = self.bucket(name) {
+            bucket.relieve(Instant::now());
+        }
+    }
+
+    pub(super) fn stats(&self) -> BTreeMap<String, QuotaStats> {
+        let now = Instant::now();
+        let stats = |name: &String| {
+            let bucket = self.bucket(name)?;
+            let closed_for = bucket.closed_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+            Some((name.clone(), QuotaStats { closed_for, ..bucket.stats.clone() }))
+        };
+        self.0.keys().filter_map(stats).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bucket(requests: usize, window: Duration) -> Bucket {
+        Bucket {
+            requests,
+            window,
+            backoff: Backoff::default(),
+            departures: VecDeque::new(),
+            closed_until: None,
+            strikes: 0,
+            stats: QuotaStats::default(),
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the pattern of arrivals and penalties: no window holds too many departures, whoever waits as long
+        /// as told gets in, and no departure falls into a pause.
+        #[test]
+        fn no_window_holds_more_than_the_quota(
+            requests in 1_usize..8,
+            window_ms in 1_u64..500,
+            steps in prop::collection::vec((0_u64..200, prop::option::weighted(0.05, prop::option::of(0_u64..300)), any::<bool>()), 1..400),
+        ) {
+            let window = Duration::from_millis(window_ms);
+            let mut bucket = bucket(requests, window);
+            bucket.backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_millis(80), max_retry_after: Duration::from_millis(250) };
+            let mut now = Instant::now();
+            let mut departures: Vec<Instant> = Vec::new();
+            let mut pauses: Vec<(Instant, Instant)> = Vec::new();
+            for (gap_ms, penalty, patient) in steps {
+                now += Duration::from_millis(gap_ms);
+                if let Some(retry_after_ms) = penalty {
+                    bucket.penalize(now, retry_after_ms.map(Duration::from_millis), 0.5);
+                    pauses.extend(bucket.closed_until.map(|until| (now, until)));
+                }
+                match bucket.take(now) {
+                    Ok(()) => departures.push(now),
+                    Err(wait) if patient => {
+                        prop_assert!(wait > Duration::ZERO);
+                        now += wait;
+                        prop_assert_eq!(bucket.take(now), Ok(()));
+                        departures.push(now);
+                    }
+                    Err(_) => {}
+                }
+            }
+            for many in departures.windows(requests + 1) {
+                prop_assert!(many[requests] - many[0] >= window);
+            }
+            for (from, to) in pauses {
+                prop_assert!(!departures.iter().any(|at| *at > from && *at < to));
+            }
+        }
+
+        /// The quota is not only kept but used: with demand always there, each window is full.
+        #[test]
+        fn constant_demand_uses_the_whole_quota(requests in 1_usize..20, window_ms in 1_u64..2000) {
+            let mut bucket = bucket(requests, Duration::from_millis(window_ms));
+            let start = Instant::now();
+            let mut now = start;
+            for _ in 0..requests * 5 {
+                while let Err(wait) = bucket.take(now) {
+                    now += wait;
+                }
+            }
+            prop_assert_eq!(now - start, Duration::from_millis(window_ms) * 4);
+        }
+    }
+
+    #[test]
+    fn pauses_without_a_hint_double_up_to_the_maximum_and_start_over_after_a_success() {
+        let mut bucket = bucket(1, SECOND);
+        let mut now = Instant::now();
+        let mut pauses = Vec::new();
+        for _ in 0..40 {
+            bucket.penalize(now, None, 0.0);
+            let pause = bucket.closed_until.unwrap() - now;
+            pauses.push(pause.as_secs());
+            now += pause;
+        }
+        assert_eq!(pauses[..7], [30, 60, 120, 240, 480, 900, 900]);
+        assert!(pauses[7..].iter().all(|pause| *pause == 900));
+        bucket.relieve(now);
+        bucket.penalize(now, None, 0.5);
+        assert_eq!(bucket.closed_until.unwrap() - now, Duration::from_millis(37_500));
+    }
+
+    #[test]
+    fn a_pause_of_the_service_is_taken_up_to_the_limit_and_never_shortened() {
+        let mut bucket = bucket(1, SECOND);
+        let now = Instant::now();
+        bucket.penalize(now, Some(10 * SECOND), 0.0);
+        bucket.penalize(now, Some(SECOND), 0.0);
+        bucket.penalize(now, None, 0.0);
+        assert_eq!(bucket.take(now), Err(10 * SECOND));
+        bucket.relieve(now + SECOND);
+        assert_eq!(bucket.take(now + SECOND), Err(9 * SECOND), "a late success doesn't open it");
+        bucket.penalize(now, Some(Duration::MAX), 0.0);
+        assert_eq!(bucket.take(now), Err(Duration::from_secs(3600)));
+        assert_eq!(bucket.take(now + Duration::from_secs(3600)), Ok(()));
+    }
+
+    #[test]
+    fn rules_that_allow_nothing_or_come_twice_are_refused() {
+        let rule = |requests, per| QuotaRule { name: "q".to_owned(), requests, per };
+        for rules in [
+            vec![rule(0, SECOND)],
+            vec![rule(1, Duration::ZERO)],
+            vec![rule(1, SECOND), rule(2, SECOND)],
+            vec![rule(1, Duration::MAX)],
+        ] {
+            let error = Quotas::new(&rules, Duration::ZERO, &Backoff::default()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidConfig);
+        }
+    }
+
+    #[test]
+    fn times_without_bound_do_no_harm() {
+        let rules = [QuotaRule { name: "q".to_owned(), requests: u32::MAX, per: SECOND }];
+        let backoff = Backoff { base: Duration::MAX, max: Duration::MAX, max_retry_after: Duration::MAX };
+        let quotas = Quotas::new(&rules, Duration::MAX, &backoff).unwrap();
+        quotas.acquire("q", Duration::MAX, &Cancel::new()).unwrap();
+        quotas.penalize("q", None);
+        quotas.penalize("q", Some(Duration::MAX));
+        assert!(quotas.stats()["q"].closed_for > LONGEST_WINDOW - SECOND);
+        assert_eq!(quotas.acquire("q", SECOND, &Cancel::new()).unwrap_err().kind, ErrorKind::RateLimited);
+    }
+
+    #[test]
+    fn a_wait_beyond_the_limit_fails_at_once_with_the_time_to_come_back() {
+        let rules = [QuotaRule { name: "q".to_owned(), requests: 1, per: 60 * SECOND }];
+        let quotas = Quotas::new(&rules, Duration::ZERO, &Backoff::default()).unwrap();
+        quotas.acquire("q", SECOND, &Cancel::new()).unwrap();
+        let start = Instant::now();
+        let error = quotas.acquire("q", SECOND, &Cancel::new()).unwrap_err();
+        assert!(start.elapsed() < SECOND);
+        assert_eq!(error.kind, ErrorKind::RateLimited);
+        assert!(error.retry_after.is_some_and(|wait| wait > 50 * SECOND && wait <= 60 * SECOND));
+        assert_eq!(quotas.stats()["q"].waits, 1);
+    }
+
+    #[test]
+    fn waiting_is_cancelled() {
+        let rules = [QuotaRule { name: "q".to_owned(), requests: 1, per: 60 * SECOND }];
+        let quotas = Quotas::new(&rules, Duration::ZERO, &Backoff::default()).unwrap();
+        let cancel = Cancel::new();
+        quotas.acquire("q", 90 * SECOND, &cancel).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| quotas.acquire("q", 90 * SECOND, &cancel));
+            std::thread::sleep(Duration::from_millis(20));
+            cancel.cancel();
+            assert_eq!(waiter.join().unwrap().unwrap_err().kind, ErrorKind::Cancelled);
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! What a failure of the HTTP library means in the terms of [`Error`].
+//!
+//! Invariant: no bytes of an HTTP answer get into a message; a peer could echo a token.
+
+use std::io;
+
+use super::addresses::AddressDenied;
+use super::error::{Error, ErrorKind};
+
+/// The address check refused to connect: the one transport failure that is a denial.
+pub(super) fn address_denied(error: &ureq::Error) -> Option<&AddressDenied> {
+    match error {
+        ureq::Error::Other(inner) => inner.downcast_ref(),
+        ureq::Error::Io(inner) => inner.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// The failure of an exchange with `origin`, before or within the body of its answer.
+pub(super) fn translate(error: ureq::Error, origin: &str) -> Error {
+    use ErrorKind::{DeniedByHost, Internal, Protocol, Timeout, TooLarge, Unavailable};
+    if let Some(denied) = address_denied(&error) {
+        return Error::new(DeniedByHost, "address-denied", format!("Nothing was sent to {origin}: {denied}."));
+    }
+    let (kind, code, what) = match error {
+        ureq::Error::Timeout(limit) => {
+            let (code, what) = match limit {
+                ureq::Timeout::Resolve => ("timeout-dns", "its name was not resolved in time"),
+                ureq::Timeout::Connect => ("timeout-connect", "no connection came about in time"),
+                ureq::Timeout::RecvResponse => ("timeout-headers", "no answer began in time"),
+                ureq::Timeout::PerRead => ("timeout-idle", "no further byte of the answer came in time"),
+                ureq::Timeout::PerWrite | ureq::Timeout::SendRequest | ureq::Timeout::SendBody => {
+                    ("timeout-send", "it did not take the request in time")
+                }
+                _ => ("timeout", "the exchange did not end within its time limit"),
+            };
+            (Timeout, code, what.to_owned())
+        }
+        ureq::Error::HostNotFound => (Unavailable, "dns", "its name can't be resolved; check the DNS".to_owned()),
+        ureq::Error::ConnectionFailed => (Unavailable, "connect", "no connection came about".to_owned()),
+        ureq::Error::ConnectProxyFailed(_) => (
+            Unavailable,
+            "proxy",
+            "the proxy refused the connection; check the proxy's rules and credentials".to_owned(),
+        ),
+        ureq::Error::Rustls(inner) => (
+            Unavailable,
+            "tls",
+            format!("the TLS connection failed ({inner}); check the clock, and `ca_file` if a proxy inspects TLS"),
+        ),
+        ureq::Error::Tls(inner) => (Unavailable, "tls", format!("the TLS connection failed ({inner})")),
+        ureq::Error::LargeResponseHeader(_, limit) => {
+            (TooLarge, "headers-too-large", format!("the headers of the answer exceed {limit} bytes"))
+        }
+        // A cut below the decompression arrives as a failure of it.
+        ureq::Error::Decompress(_, inner) if inner.kind() != io::ErrorKind::InvalidInput => {
+            return translate_io(&inner, origin);
+        }
+        ureq::Error::Decompress(..) => (Protocol, "gzip", "the body is not valid gzip".to_owned()),
+        ureq::Error::Protocol(_) => (Protocol, "http", "the answer is not valid HTTP".to_owned()),
+        ureq::Error::Io(inner) => return translate_io(&inner, origin),
+        // The remaining cases can't follow from a request that passed the gate; their texts may
+        // quote the request, so only their occurrence is told.
+        _ => (Internal, "http-client", "the HTTP client refused the request".to_owned()),
+    };
+    Error::new(kind, code, format!("The exchange with {origin} failed: {what}."))
+}
+
+fn translate_io(error: &io::Error, origin: &str) -> Error {
+    // A TLS failure within the stream arrives wrapped in an I/O error.
+    let (kind, code, what) = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            (ErrorKind::Protocol, "cut", "the connection ended before the answer did".to_owned())
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            (ErrorKind::Unavailable, "reset", "the connection was reset".to_owned())
+        }
+        io::ErrorKind::ConnectionRefused => {
+            (ErrorKind::Unavailable, "refused", "the connection was refused".to_owned())
+        }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            (ErrorKind::Timeout, "timeout", "the network did not answer in time".to_owned())
+        }
+        io::ErrorKind::InvalidData => (ErrorKind::Unavailable, "tls", format!("the TLS connection failed ({error})")),
+        kind => (ErrorKind::Unavailable, "network", format!("the network failed ({kind})")),
+    };
+    Error::new(kind, code, format!("The exchange with {origin} failed: {what}."))
+}

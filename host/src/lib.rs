@@ -1,0 +1,13 @@
+//! The host of m365-pipe: it gives a plugin HTTP and durable state, and delivers what the plugin makes.
+//!
+//! The host knows nothing of the records it carries. What it must know of Microsoft, how Entra ID issues a token, is in
+//! [`entra`] and nowhere else.
+
+pub mod commands;
+pub mod config;
+pub mod entra;
+pub mod guest;
+pub mod http;
+pub mod ledger;
+pub mod pipeline;
+pub mod sinks;

@@ -1,0 +1,103 @@
+//! One stream's discovery: list what is new, store it, wait, again.
+
+use std::time::Duration;
+
+use super::reading::{Class, classify, pause};
+use super::{Shared, now_ms};
+use crate::guest::{Discovery, GuestError};
+use crate::ledger::PendingSplit;
+
+/// A blocked stream is tried again after this time: a permission that somebody grants takes minutes to arrive.
+pub(super) const BLOCKED_PAUSE: Duration = Duration::from_secs(300);
+
+/// Runs until the run ends.
+pub(super) fn run(shared: &Shared, stream: &str) {
+    let mut failures = 0;
+    while !shared.cancel.is_cancelled() {
+        let wait = match discover(shared, stream) {
+            Ok(discovery) => {
+                failures = 0;
+                match take_up(shared, stream, &discovery) {
+                    Ok(()) if discovery.more => Duration::ZERO,
+                    Ok(()) => Duration::from_millis(discovery.next_ms).max(Duration::from_secs(1)),
+                    Err(error) => {
+                        failures += 1;
+                        shared.board.failed(stream, &error.to_string());
+                        tracing::error!(stream, "What was listed can't be stored, and is listed again: {error}");
+                        pause(failures)
+                    }
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                failed(shared, stream, &error, failures)
+            }
+        };
+        if !wait.is_zero() && shared.cancel.wait(wait).is_err() {
+            return;
+        }
+    }
+}
+
+fn discover(shared: &Shared, stream: &str) -> Result<Discovery, GuestError> {
+    let state = shared.ledger.state(stream).map_err(|error| GuestError::Trapped(error.to_string()))?;
+    // A new instance each time costs microseconds, and idle streams hold no memory.
+    shared.plugin.source(&shared.settings, stream, shared.client.clone(), shared.cancel.clone())?.discover(
+        stream,
+        state.as_deref(),
+        now_ms(),
+    )
+}
+
+fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), crate::ledger::LedgerError> {
+    let now = now_ms();
+    for (interval, reason) in &discovery.lost {
+        shared.ledger.gap(stream, *interval, reason, now)?;
+        tracing::error!(
+            stream,
+            from_ms = interval.start,
+            to_ms = interval.end,
+            "A stretch of this stream is lost: {reason}"
+        );
+    }
+    let new = shared.ledger.discovered(stream, &discovery.state, &discovery.splits, &discovery.coverage, now)?;
+    tracing::debug!(stream, new = new.len(), listed = discovery.splits.len(), more = discovery.more, "Listed.");
+    for split in new {
+        shared.queue.add(PendingSplit { split, resume: None, attempts: 0, not_before: 0 });
+    }
+    // Only now: a stream that has caught up must not look finished before its splits are in the queue.
+    shared.board.listed(stream, discovery.more);
+    Ok(())
+}
+
+fn failed(shared: &Shared, stream: &str, error: &GuestError, failures: u32) -> Duration {
+    match classify(error) {
+        Class::Stop => Duration::ZERO,
+        Class::Blocked | Class::Lost => {
+            if shared.board.blocked(stream, &error.to_string()) {
+                tracing::error!(stream, code = error.code(), "This stream is blocked: {error}");
+            }
+            BLOCKED_PAUSE
+        }
+        Class::Retry { slow, quota } => {
+            if let Some(quota) = quota {
+                shared.client.penalize(&quota, slow);
+            }
+            shared.board.failed(stream, &error.to_string());
+            let wait = pause(failures).max(slow.unwrap_or_default());
+            tracing::warn!(
+                stream,
+                code = error.code(),
+                failures,
+                retry_in_s = wait.as_secs(),
+                "Listing failed and is tried again: {error}"
+            );
+            wait
+        }
+        Class::Restart => {
+            shared.board.failed(stream, &error.to_string());
+            tracing::warn!(stream, code = error.code(), "Listing starts its stretch again: {error}");
+            pause(failures)
+        }
+    }
+}

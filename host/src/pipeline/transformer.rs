@@ -1,0 +1,96 @@
+//! Normalising batches through the plugin, so that a record on which it fails costs that record only.
+
+use std::sync::Arc;
+
+use crate::guest::{Batch, GuestError, Output, Plugin, Reject, TransformInstance};
+
+/// An instance's memory never shrinks: after so many batches a new one takes its place.
+const BATCHES_PER_INSTANCE: u32 = 500;
+
+/// Normalises for one thread.
+pub struct Transformer {
+    plugin: Arc<Plugin>,
+    settings: String,
+    instance: Option<TransformInstance>,
+    batches: u32,
+}
+
+impl Transformer {
+    /// A transformer with the plugin's settings, as JSON text. Instances are made when they are needed.
+    pub fn new(plugin: Arc<Plugin>, settings: String) -> Self {
+        Self { plugin, settings, instance: None, batches: 0 }
+    }
+
+    /// Normalises a batch. A record that makes the plugin trap or run out of its limits is found by halving, and
+    /// becomes a reject.
+    ///
+    /// # Errors
+    /// If the plugin can't be instantiated, or refuses the batch as a whole.
+    pub fn process(&mut self, stream: &str, batch: &Batch, now_ms: u64) -> Result<Output, GuestError> {
+        self.batches += 1;
+        if self.batches > BATCHES_PER_INSTANCE {
+            self.instance = None;
+            self.batches = 0;
+        }
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => self.plugin.transform(&self.settings)?,
+        };
+        let reason = match instance.process(stream, batch, now_ms) {
+            Ok(output) => {
+                self.instance = Some(instance);
+                return Ok(output);
+            }
+            Err(GuestError::Trapped(reason)) => reason,
+            Err(error) => return Err(error),
+        };
+        // The instance is lost; what follows is done by new ones.
+        if batch.count <= 1 {
+            tracing::error!(stream, "The plugin fails on a record, which is put aside: {reason}");
+            return Ok(Output {
+                batch: Batch { count: 0, data: Vec::new() },
+                rejects: vec![Reject { index: 0, code: "trap".to_owned(), message: reason }],
+                filtered: 0,
+            });
+        }
+        tracing::warn!(
+            stream,
+            records = batch.count,
+            "The plugin failed on a batch, which is tried in halves: {reason}"
+        );
+        let (first, second) = halves(batch);
+        let mut output = self.process(stream, &first, now_ms)?;
+        let rest = self.process(stream, &second, now_ms)?;
+        output.batch.count += rest.batch.count;
+        output.batch.data.extend_from_slice(&rest.batch.data);
+        output.filtered += rest.filtered;
+        output
+            .rejects
+            .extend(rest.rejects.into_iter().map(|reject| Reject { index: reject.index + first.count, ..reject }));
+        Ok(output)
+    }
+}
+
+/// The lines of a batch, without their ends.
+pub(super) fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+fn halves(batch: &Batch) -> (Batch, Batch) {
+    let half = batch.count / 2;
+    let cut: usize = batch.data.split_inclusive(|byte| *byte == b'\n').take(half as usize).map(<[u8]>::len).sum();
+    let (first, second) = batch.data.split_at(cut);
+    (Batch { count: half, data: first.to_vec() }, Batch { count: batch.count - half, data: second.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_keep_every_line() {
+        let (first, second) = halves(&Batch { count: 3, data: b"a\nbb\nccc\n".to_vec() });
+        assert_eq!((first.count, first.data.as_slice()), (1, b"a\n".as_slice()));
+        assert_eq!((second.count, second.data.as_slice()), (2, b"bb\nccc\n".as_slice()));
+    }
+}

@@ -1,0 +1,213 @@
+//! What the state machines of the source ask for and what they get back: requests, answers, steps.
+//!
+//! Invariant: nothing here does I/O. `driver.rs` carries requests out through the traits below, `component.rs`
+//! implements the traits over the `http` and `log` imports, and tests implement them with a script.
+
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+
+/// The methods that the two APIs need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Starts a subscription.
+    Post,
+}
+
+/// One request to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// An absolute URL.
+    pub url: String,
+    /// Further headers, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The audience whose token the host puts on.
+    pub audience: &'static str,
+    /// The quota the request counts against.
+    pub quota: &'static str,
+    /// The time limit of the whole exchange, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// Status and headers of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers as received.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The first header of that name, in any letter case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// The server's clock when it answered, in milliseconds since 1970.
+    pub fn date_ms(&self) -> Option<u64> {
+        self.header("date").and_then(clock::parse_http_date)
+    }
+
+    /// How long the server asks to wait, in milliseconds: `Retry-After` in seconds, or as a time that is compared with
+    /// the answer's own `Date`.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        let value = self.header("retry-after")?;
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(seconds.saturating_mul(clock::SECOND));
+        }
+        let until = clock::parse_http_date(value)?;
+        Some(until.saturating_sub(self.date_ms()?))
+    }
+
+    /// ` (request id …)` for messages, from the header that names the request in Microsoft's logs; empty without one.
+    pub fn request_id(&self) -> String {
+        match self.header("request-id").or_else(|| self.header("x-ms-request-id")) {
+            Some(id) if id.len() <= 128 => format!(" (request id {id})"),
+            _ => String::new(),
+        }
+    }
+}
+
+/// An answer whose body is small and was read whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Status and headers.
+    pub head: Head,
+    /// The decoded body.
+    pub body: Vec<u8>,
+}
+
+/// What a machine wants next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<T> {
+    /// Make this call and hand its answer over.
+    Call(Request),
+    /// The work is done.
+    Done(T),
+    /// The work can't be done.
+    Fail(Error),
+}
+
+/// A conversation with a service in small answers: it says what to call, is told the answer, and so on until done.
+pub trait Machine {
+    /// What the conversation is for.
+    type Output;
+    /// The first step.
+    fn start(&mut self) -> Step<Self::Output>;
+    /// The step after an answer, or after a call that had none.
+    fn on_answer(&mut self, answer: Result<Answer, Error>) -> Step<Self::Output>;
+    /// Lines for the operator that have come up since the last call.
+    fn take_notes(&mut self) -> Vec<Note> {
+        Vec::new()
+    }
+}
+
+/// How a line for the operator weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For those who look closely.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Worth a look.
+    Warn,
+}
+
+/// A line for the operator. Never holds content of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its weight.
+    pub level: Level,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Sends requests.
+pub trait Http {
+    /// The body of an answer, read in pieces.
+    type Body: Body;
+    /// Waits for status and headers. An error means that there is no answer.
+    fn send(&mut self, request: &Request) -> Result<(Head, Self::Body), Error>;
+}
+
+/// A body being read.
+pub trait Body {
+    /// The next at most `max` bytes; empty at the end.
+    fn read(&mut self, max: u32) -> Result<Vec<u8>, Error>;
+}
+
+/// Takes lines for the operator.
+pub trait Log {
+    /// Writes one line that belongs to a stream.
+    fn write(&mut self, stream: &str, note: Note);
+}
+
+/// Adds to a refusal by the host's policy where the address came from: a service that hands out an address on another
+/// host is something that the operator has to see.
+pub fn handed_out(error: Error, root: &str, what: &str, url: &str) -> Error {
+    if error.kind != ErrorKind::DeniedByHost {
+        return error;
+    }
+    Error {
+        message: format!(
+            "The service handed out a {what} at {}, and the configured root is {root}; the host refused to call it: {} If the tenant lives in another cloud, choose that cloud in the configuration.",
+            host_of(url),
+            error.message
+        ),
+        ..error
+    }
+}
+
+/// Scheme, host and port of an address, without the path, which may hold ids.
+pub fn host_of(url: &str) -> &str {
+    let after = url.find("://").map_or(0, |i| i + 3);
+    let end = url[after..].find(['/', '?', '#']).map_or(url.len(), |i| after + i);
+    &url[..end]
+}
+
+/// At most 300 characters of a service's own words, on one line.
+pub fn excerpt(text: &str) -> String {
+    let mut out: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = out.char_indices().nth(300) {
+        out.truncate(end);
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(headers: &[(&str, &str)]) -> Head {
+        Head { status: 200, headers: headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect() }
+    }
+
+    #[test]
+    fn headers_match_in_any_case() {
+        let head = head(&[("nextpageURI", " https://x/ ")]);
+        assert_eq!(head.header("NextPageUri"), Some("https://x/"));
+    }
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates() {
+        assert_eq!(head(&[("Retry-After", "30")]).retry_after_ms(), Some(30_000));
+        let dated =
+            head(&[("Retry-After", "Sun, 29 Nov 2026 20:29:52 GMT"), ("Date", "Sun, 29 Nov 2026 20:28:52 GMT")]);
+        assert_eq!(dated.retry_after_ms(), Some(60_000));
+        assert_eq!(head(&[("Retry-After", "later")]).retry_after_ms(), None);
+        assert_eq!(head(&[("Retry-After", "99999999999999999999")]).retry_after_ms(), None);
+    }
+
+    #[test]
+    fn host_and_excerpt() {
+        assert_eq!(host_of("https://a.example:1/x?y"), "https://a.example:1");
+        assert_eq!(host_of("nonsense"), "nonsense");
+        assert_eq!(excerpt("a\r\n b"), "a b");
+        assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
+    }
+}

@@ -1,0 +1,117 @@
+//! What the plugin says of itself: audiences, quotas, schemas.
+//!
+//! Invariant: facts about streams come from the table in `streams.rs`; here is what the streams share.
+
+use crate::streams::{AUDIENCE_GRAPH, AUDIENCE_OFFICE365, QUOTA_GRAPH_ALERTS, QUOTA_GRAPH_REPORTS, QUOTA_OFFICE365};
+
+/// A service for which the host gets tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience {
+    /// The name that requests give.
+    pub name: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// The hosts over all clouds.
+    pub hosts: &'static [&'static str],
+}
+
+/// The audiences. The hosts are those of the worldwide, GCC, GCC High, DoD and China clouds, as far as a cloud has one of
+/// its own (Microsoft: Management Activity API reference; Graph national cloud deployments). Microsoft documents no
+/// Management Activity API in China; clients use the host that is listed last.
+pub const AUDIENCES: &[Audience] = &[
+    Audience {
+        name: AUDIENCE_OFFICE365,
+        title: "Office 365 Management APIs",
+        hosts: &[
+            "manage.office.com",
+            "manage-gcc.office.com",
+            "manage.office365.us",
+            "manage.protection.apps.mil",
+            "manage.office365.cn",
+        ],
+    },
+    Audience {
+        name: AUDIENCE_GRAPH,
+        title: "Microsoft Graph",
+        hosts: &[
+            "graph.microsoft.com",
+            "graph.microsoft.us",
+            "dod-graph.microsoft.us",
+            "microsoftgraph.chinacloudapi.cn",
+        ],
+    },
+];
+
+/// A rate that all streams of a tenant share.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// The name that requests give.
+    pub name: &'static str,
+    /// At most so many requests …
+    pub requests: u32,
+    /// … in so many milliseconds.
+    pub per_ms: u32,
+    /// For people: what the limit is and who states it.
+    pub reason: &'static str,
+}
+
+/// The quotas.
+pub const QUOTAS: &[Quota] = &[
+    Quota {
+        name: QUOTA_OFFICE365,
+        requests: 2_000,
+        per_ms: 60_000,
+        reason: "Microsoft's Management Activity API reference: at least 2,000 requests a minute and tenant",
+    },
+    Quota {
+        name: QUOTA_GRAPH_REPORTS,
+        requests: 5,
+        per_ms: 10_000,
+        reason: "Microsoft Graph throttling limits: 5 requests in 10 seconds, application and tenant for identity and access reports",
+    },
+    Quota {
+        name: QUOTA_GRAPH_ALERTS,
+        requests: 150,
+        per_ms: 60_000,
+        reason: "Microsoft Graph throttling limits: 150 requests a minute, application and tenant for security alerts",
+    },
+];
+
+/// The schemas by id: what events have to fulfil, and what raw records have to.
+pub const SCHEMAS: &[(&str, &str)] = &[
+    ("events/ocsf", m365_schemas::EVENTS),
+    ("records/activity", m365_schemas::RECORD_ACTIVITY),
+    ("records/sign-in", m365_schemas::RECORD_SIGN_IN),
+    ("records/directory-audit", m365_schemas::RECORD_DIRECTORY_AUDIT),
+    ("records/alert", m365_schemas::RECORD_ALERT),
+    ("records/alert-legacy", m365_schemas::RECORD_ALERT_LEGACY),
+];
+
+/// The text of a schema.
+pub fn schema(id: &str) -> Option<&'static str> {
+    SCHEMAS.iter().find(|(known, _)| *known == id).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::streams::STREAMS;
+
+    #[test]
+    fn every_stream_names_a_known_audience_and_quota() {
+        for stream in STREAMS {
+            assert!(AUDIENCES.iter().any(|audience| audience.name == stream.audience()), "{}", stream.name);
+            assert!(QUOTAS.iter().any(|quota| quota.name == stream.quota()), "{}", stream.name);
+        }
+    }
+
+    #[test]
+    fn schemas_are_json_and_found_by_id() {
+        for (id, text) in SCHEMAS {
+            let schema: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert!(schema.is_object(), "{id}");
+            assert_eq!(super::schema(id), Some(*text));
+        }
+        assert_eq!(super::schema("events/none"), None);
+    }
+}

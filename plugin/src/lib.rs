@@ -1,0 +1,16 @@
+//! The Microsoft 365 plugin: what to fetch, how to page, and what a record means in OCSF.
+
+pub mod call;
+pub mod catalog;
+pub mod clock;
+#[cfg(target_family = "wasm")]
+mod component;
+pub mod driver;
+pub mod error;
+pub mod graph;
+pub mod normalize;
+pub mod office365;
+pub mod settings;
+pub mod source;
+pub mod splitter;
+pub mod streams;

@@ -1,0 +1,225 @@
+//! Changes of the directory: directory audits of Microsoft Graph and record type 8 of the Management Activity API, which tell of the
+//! same operations. OCSF Account Change, User Access Management, Group Management and Entity Management.
+//!
+//! Invariant: both forms are gathered into one [`Change`] first; only then is a class chosen that the change can fill, and
+//! nothing is taken for a class that is not chosen.
+
+mod change;
+
+use serde_json::{Map, Value};
+
+use super::{
+    addresses,
+    authentication::factor_type,
+    context::Context,
+    event::{Attributes, Event},
+    generic,
+    outcome::Outcome,
+    record::{Node, Object},
+    tables,
+    users::{self, Person},
+};
+use change::{Change, Target};
+
+/// A directory audit of Microsoft Graph (resource type `directoryAudit`).
+pub fn map_audit(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    let change = Change::of_audit(record);
+    let class = class(context, &change, record.peek_str("category"), record.peek_str("operationType"));
+    let mut event = Event::new(class.0, class.1, &context.operation);
+    let initiator = record.object("initiatedBy");
+    event.set("actor", initiated_by(initiator));
+    let address = initiator.and_then(|i| i.object("user")).and_then(|user| {
+        user.take_if("ipAddress", |n| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty()))
+    });
+    event.set("src_endpoint", address);
+    let mut request = Attributes::of("http_request");
+    let agent = record.take_str("userAgent").or_else(|| record.pairs("additionalDetails").take_str("User-Agent"));
+    request.set("user_agent", agent);
+    event.set("http_request", request);
+    let reason = record.take_str("resultReason");
+    record.take_str("result").map_or(Outcome::Unknown, Outcome::of).write(&mut event);
+    event.set("status_detail", reason);
+    write_objects(context, &mut event, &change, reason);
+    vec![event]
+}
+
+/// A directory record of the Management Activity API (record type 8).
+pub fn map_activity(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    let change = Change::of_activity(record);
+    let properties = record.pairs("ExtendedProperties");
+    let class = class(context, &change, properties.peek_str("auditEventCategory"), None);
+    let mut event = Event::new(class.0, class.1, &context.operation);
+    event.set("actor", users::actor(record));
+    event.set("src_endpoint", addresses::source(record));
+    let mut request = Attributes::of("http_request");
+    let agent = change.user_agent.as_deref().or_else(|| properties.take_str("User-Agent"));
+    request.set("user_agent", agent);
+    event.set("http_request", request);
+    generic::write_status(context, record, &mut event);
+    write_objects(context, &mut event, &change, None);
+    vec![event]
+}
+
+/// The class and activity that the tables want, if the change can fill it; else Entity Management.
+fn class(context: &Context<'_>, change: &Change<'_, '_>, category: Option<&str>, kind: Option<&str>) -> (u32, i64) {
+    let rule = context.rule;
+    if context.known {
+        let activity = context.activity();
+        let subgroup = rule.class_uid == 3006 && change.targets.iter().filter(|t| t.is("Group")).count() > 1;
+        return match (rule.class_uid, activity) {
+            (3006, 3) if subgroup => (3006, 7),
+            (3006, 4) if subgroup => (3006, 8),
+            (class, activity) if can_fill(class, change) => (class, activity),
+            _ => (3004, tables::by_verb(3004, &context.operation)),
+        };
+    }
+    // A name that no table knows: by its category, if the target is of that kind.
+    let by_category = match category {
+        Some("UserManagement") => 3001,
+        Some("GroupManagement" | "AdministrativeUnit") => 3006,
+        Some("RoleManagement") => 3005,
+        _ => 3004,
+    };
+    if by_category != 3004 && can_fill(by_category, change) {
+        return (by_category, 99);
+    }
+    let by_kind = match kind {
+        Some("Add") => 1,
+        Some("Read") => 2,
+        Some("Update") => 3,
+        Some("Delete") => 4,
+        _ => tables::by_verb(3004, &context.operation),
+    };
+    (3004, by_kind)
+}
+
+fn can_fill(class: u32, change: &Change<'_, '_>) -> bool {
+    match class {
+        3001 => change.user().is_some(),
+        3005 => !change.privileges.is_empty() && change.grantee().is_some(),
+        3006 => change.group().is_some() || change.group_id.is_some() || change.group_name.is_some(),
+        3002 => change.user().is_some(),
+        _ => true,
+    }
+}
+
+/// `initiatedBy`: a person, a program, or both.
+fn initiated_by(initiator: Option<&Object<'_>>) -> Attributes {
+    let mut actor = Attributes::of("actor");
+    let mut person = Person::default();
+    if let Some(user) = initiator.and_then(|i| i.object("user")) {
+        if user.peek_str("userPrincipalName").is_some_and(|upn| person.read_name(upn)) {
+            user.take("userPrincipalName");
+        }
+        if let Some(uid) = user.take_str("id").filter(|t| !users::is_nobody(t)) {
+            person.uid = Some(uid.to_owned());
+        }
+        person.full_name = user.take_str("displayName").map(str::to_owned);
+        person.org_uid = user.take_str("homeTenantId").map(str::to_owned);
+        if !person.is_empty() {
+            person.type_id = person.type_id.or(Some(users::TYPE_USER));
+        }
+    }
+    if let Some(app) = initiator.and_then(|i| i.object("app")) {
+        actor.set("app_name", app.take_str("displayName"));
+        actor.set("app_uid", app.take_str("appId").or_else(|| app.peek_str("servicePrincipalId")));
+        if person.is_empty() {
+            let name = app.take_str("servicePrincipalName").map(str::to_owned);
+            person.name = name.or_else(|| actor.text("app_name").map(str::to_owned));
+            person.uid = app.take_str("servicePrincipalId").map(str::to_owned);
+            person.type_id = Some(users::TYPE_SERVICE);
+        }
+    }
+    let nobody = person.is_empty() && person.full_name.is_none();
+    actor.set("user", if nobody { users::unknown() } else { person.user() });
+    actor
+}
+
+/// The objects of the change, as the event's class wants them.
+fn write_objects(context: &Context<'_>, event: &mut Event, change: &Change<'_, '_>, reason: Option<&str>) {
+    match event.class.uid {
+        3001 | 3002 => {
+            if let Some(user) = change.user() {
+                event.set("user", user.user());
+            }
+            if event.class.uid == 3001 && [10, 11].contains(&activity(event)) {
+                let method = reason.filter(|r| factor_type(r) != 99);
+                let mut factor = Attributes::of("auth_factor");
+                factor.set_enum("factor_type_id", method.map_or(0, factor_type), None);
+                event.set("auth_factors", vec![factor]);
+            }
+            if event.class.uid == 3002 {
+                let mut service = Attributes::of("service");
+                service.set("name", "Microsoft Entra ID");
+                event.set("service", service);
+            }
+        }
+        3005 => {
+            let grantee = change.grantee();
+            if let Some(user) = grantee {
+                event.set("user", user.user());
+            }
+            event.set("privileges", change.privileges.clone());
+            let others = change.targets.iter().filter(|t| grantee.is_none_or(|g| !std::ptr::eq(*t, g)));
+            let mut resources: Vec<Attributes> = others.map(|t| t.resource(1)).collect();
+            resources.extend(change.role());
+            event.set("resources", resources);
+        }
+        3006 => {
+            if let Some(user) = change.user() {
+                event.set("user", user.user());
+            }
+            let mut group = change.group().map_or_else(|| Attributes::of("group"), Target::group);
+            group.set_if_absent("uid", change.group_id.as_deref());
+            group.set_if_absent("name", change.group_name.as_deref());
+            event.set("group", group);
+            event.set("privileges", change.privileges.clone());
+        }
+        _ => write_entity(context, event, change),
+    }
+}
+
+fn activity(event: &Event) -> i64 {
+    event.get("activity_id").and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Entity Management: the first target, with what was changed of it; a policy that was attached beside it.
+fn write_entity(context: &Context<'_>, event: &mut Event, change: &Change<'_, '_>) {
+    let mut entity = match change.targets.first() {
+        Some(target) => target.entity(),
+        None => {
+            // The class wants an entity: without any target it is the directory itself.
+            let mut directory = Attributes::of("managed_entity");
+            directory.set("name", "Microsoft Entra ID");
+            directory.set_enum("type_id", 4, None);
+            directory
+        }
+    };
+    let mut data = Map::new();
+    for modified in &change.modified {
+        if let Some(value) = context.take_value(modified.owner, modified.member) {
+            data.insert(modified.member.to_owned(), value);
+        }
+    }
+    for target in change.targets.iter().skip(1) {
+        if let Some(Value::Object(object)) = super::event::Present::present(target.resource(4)) {
+            let list = data.entry("relatedTargets").or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(list) = list {
+                list.push(Value::Object(object));
+            }
+        }
+    }
+    if let Some(policy) = change.targets.iter().skip(1).find(|t| t.is("Policy")) {
+        let mut attached = Attributes::of("policy");
+        attached.set("uid", policy.uid.as_deref());
+        attached.set("name", policy.name.as_deref());
+        entity.set("policy", attached);
+    }
+    entity.set("data", Value::Object(data));
+    event.set("entity", entity);
+}
+
+/// Whether a node is a list with something in it.
+fn has_items(node: Option<&Node<'_>>) -> bool {
+    node.is_some_and(|n| !n.items().is_empty())
+}

@@ -1,0 +1,251 @@
+//! Raw records in, OCSF 1.8.0 events out.
+//!
+//! Invariant: every line that comes in is counted once, as normalised, rejected or filtered; no record can stop a batch, and no
+//! event leaves that its schema refuses.
+//!
+//! The way of a record: [`record`] parses the line into a borrowed tree; `m365_schemas::validate` holds it against the schema of its
+//! family; [`context`] takes what all records of the family share; [`tables`] say what the operation means; [`dispatch`] chooses
+//! the mapping; the mapping builds one or more [`event`]s; `context` adds the envelope and what no rule took; the event is
+//! validated and written.
+//!
+//! # How to add a mapping
+//!
+//! 1. *What an operation means* is a line of `tables/operations.tsv` (class, activity, severity), looked into by the families that
+//!    `tables/record_types.tsv` names. If that is all that is missing, stop here: the existing mappings do the rest.
+//! 2. *How fields are read* is a file of its own, named after what it maps, with one function:
+//!
+//!    ```text
+//!    pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+//!        let Some(owner) = record.peek_str("MailboxOwnerUPN") else {      // can the class be filled? Look, don't take.
+//!            return generic::map(context, record);                        // if not: a weaker class, never an invented value
+//!        };
+//!        let mut event = context.event();                                 // class and activity of the rule
+//!        event.set("actor", users::actor(record));                        // shared conversions
+//!        event.set("src_endpoint", addresses::source(record));
+//!        outcome::of_activity(&context.operation, record.take_str("ResultStatus"), &context.workload).write(&mut event);
+//!        let mut entity = Attributes::of("managed_entity");               // an object, by its name in OCSF
+//!        entity.set("name", record.take_str("ObjectId"));                 // nothing is never written
+//!        entity.set_enum("type_id", 2, None);                             // writes `type` as well
+//!        entity.set("data", context.take_value(record, "Parameters"));    // redacted, JSON in text untangled
+//!        event.set("entity", entity);
+//!        vec![event]                                                      // several, if the record says several
+//!    }
+//!    ```
+//!
+//!    Look before taking: decide the class with `peek…`, because what is taken no longer turns up in `unmapped`. Everything that
+//!    isn't taken is kept there, so a forgotten field is never lost. Don't write `metadata`, `cloud`, `api`, `message`, `unmapped`,
+//!    profiles or observables: they follow. For many events out of one record, clone one event and set what differs.
+//! 3. One line in [`dispatch`] leads to it.
+//! 4. An attribute that no event used before is added to `schemas/events/attributes.json`; then `cargo run -p m365-schemas`.
+//! 5. A golden pair: `tests/golden/<stream>/<name>.record.json`, then `UPDATE_GOLDEN=1 cargo test -p m365-plugin --test golden`
+//!    writes the event beside it for review.
+
+pub mod addresses;
+pub mod authentication;
+pub mod context;
+pub mod directory;
+pub mod dispatch;
+pub mod event;
+pub mod generic;
+pub mod outcome;
+pub mod record;
+pub mod rest;
+pub mod streams;
+pub mod tables;
+pub mod times;
+pub mod users;
+
+use std::fmt;
+
+use m365_schemas::validate;
+use serde_json::{Map, Value};
+
+use context::Context;
+use record::{Node, Object};
+use rest::Redact;
+use streams::Stream;
+
+/// What the configuration says about normalising.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The tenant's id or domain; may be empty.
+    pub tenant: String,
+    /// Whether events carry the record's text as `raw_data`.
+    pub raw: bool,
+    /// Whether events list their observables.
+    pub observables: bool,
+    /// What happens to secrets.
+    pub redact: Redact,
+}
+
+/// Normalises batches of records. Cheap to make; holds nothing but its settings.
+#[derive(Debug, Clone)]
+pub struct Normalizer {
+    settings: Settings,
+}
+
+/// What became of a batch. Input lines = records that gave events + `rejects` + `filtered`.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// The events, one JSON object a line.
+    pub data: Vec<u8>,
+    /// How many events `data` holds; a record can give several.
+    pub events: u32,
+    /// The records that gave no event, by line.
+    pub rejects: Vec<Reject>,
+    /// How many records were left out by wish of the configuration.
+    pub filtered: u32,
+}
+
+/// A record that gave no event.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The line of the batch, from 0.
+    pub index: u32,
+    /// Why: `empty`, `invalid-json`, `not-an-object`, `invalid-record` or `invalid-event`.
+    pub code: &'static str,
+    /// The same in a sentence, with the place in the record or event; it holds no values.
+    pub message: String,
+}
+
+/// The name of a stream that doesn't exist.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownStream(pub String);
+
+impl fmt::Display for UnknownStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no stream `{}`; the streams are ", self.0)?;
+        for (i, stream) in streams::STREAMS.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            f.write_str(stream.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownStream {}
+
+impl Normalizer {
+    /// Reads the settings: an object with `tenant` (text), `raw` (`none`, the default, or `string`), `observables` (boolean, default true)
+    /// and `redact` (`mask`, the default, `hash` or `keep`). Other members are somebody else's.
+    ///
+    /// # Errors
+    /// A sentence naming the member that can't be read and what it may be.
+    pub fn new(settings_json: &str) -> Result<Self, String> {
+        let settings: Value =
+            serde_json::from_str(settings_json).map_err(|e| format!("the settings are not JSON: {e}"))?;
+        let Value::Object(settings) = settings else {
+            return Err("the settings must be a JSON object".to_owned());
+        };
+        let tenant = choice(&settings, "tenant", "text", |v| v.as_str().map(str::to_owned))?;
+        let raw = choice(&settings, "raw", "`none` or `string`", |v| match v.as_str()? {
+            "none" => Some(false),
+            "string" => Some(true),
+            _ => None,
+        })?;
+        let redact = choice(&settings, "redact", "`mask`, `hash` or `keep`", |v| match v.as_str()? {
+            "mask" => Some(Redact::Mask),
+            "hash" => Some(Redact::Hash),
+            "keep" => Some(Redact::Keep),
+            _ => None,
+        })?;
+        let observables = choice(&settings, "observables", "true or false", Value::as_bool)?;
+        Ok(Self {
+            settings: Settings {
+                tenant: tenant.unwrap_or_default(),
+                raw: raw.unwrap_or(false),
+                observables: observables.unwrap_or(true),
+                redact: redact.unwrap_or_default(),
+            },
+        })
+    }
+
+    /// Normalises a batch of records, one JSON object a line, as they came from a stream.
+    ///
+    /// `now_ms` is the time of the batch in milliseconds since 1970; it becomes `metadata.processed_time`, so that the same input
+    /// gives the same output. A line break at the end of the last line is no further line.
+    ///
+    /// # Errors
+    /// Only if there is no such stream. What is wrong with a record is in [`Output::rejects`].
+    pub fn process(&self, stream: &str, ndjson: &[u8], now_ms: u64) -> Result<Output, UnknownStream> {
+        let stream = streams::stream(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
+        let mut output = Output { data: Vec::with_capacity(ndjson.len() * 2), ..Output::default() };
+        if ndjson.is_empty() {
+            return Ok(output);
+        }
+        let body = ndjson.strip_suffix(b"\n").unwrap_or(ndjson);
+        for (index, line) in body.split(|b| *b == b'\n').enumerate() {
+            let start = output.data.len();
+            match self.line(stream, line, now_ms, &mut output.data) {
+                Ok(events) => output.events += events,
+                Err((code, message)) => {
+                    // All events of a record or none.
+                    output.data.truncate(start);
+                    output.rejects.push(Reject { index: u32::try_from(index).unwrap_or(u32::MAX), code, message });
+                }
+            }
+        }
+        Ok(output)
+    }
+
+    /// One record to its events; gives their number.
+    fn line(
+        &self,
+        stream: &'static Stream,
+        line: &[u8],
+        now_ms: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<u32, (&'static str, String)> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Err(("empty", "the line is empty".to_owned()));
+        }
+        let node = record::parse(line).map_err(|e| ("invalid-json", format!("the line is not JSON: {e}")))?;
+        let Node::Object(record) = &node else {
+            return Err(("not-an-object", format!("the record is {} instead of an object", node.kind())));
+        };
+        validate::record(stream.family, &projection(stream, record)).map_err(|reason| ("invalid-record", reason))?;
+        let context = Context::new(&self.settings, stream, now_ms, line, record);
+        let events = dispatch::map(&context, record);
+        let events = context.finish(events, record);
+        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        for event in events {
+            validate::event(&event).map_err(|reason| ("invalid-event", reason))?;
+            serde_json::to_writer(&mut *out, &event)
+                .map_err(|e| ("invalid-event", format!("the event can't be written: {e}")))?;
+            out.push(b'\n');
+        }
+        Ok(count)
+    }
+}
+
+fn choice<T>(
+    settings: &Map<String, Value>,
+    name: &str,
+    allowed: &str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<Option<T>, String> {
+    match settings.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => read(value).map(Some).ok_or_else(|| format!("the setting `{name}` must be {allowed}")),
+    }
+}
+
+/// The members of a record that its schema speaks of; of lists and objects only that they are such.
+fn projection(stream: &Stream, record: &Object<'_>) -> Value {
+    let mut members = Map::new();
+    for name in stream.family.members() {
+        let value = match record.peek(name) {
+            None => continue,
+            Some(Node::Null) => Value::Null,
+            Some(Node::Bool(flag)) => Value::Bool(*flag),
+            Some(Node::Int(number)) => Value::from(*number),
+            Some(Node::UInt(number)) => Value::from(*number),
+            Some(Node::Float(number)) => Value::from(*number),
+            Some(Node::Str(text)) => Value::String(text.clone().into_owned()),
+            Some(Node::Array(_)) => Value::Array(Vec::new()),
+            Some(Node::Object(_)) => Value::Object(Map::new()),
+        };
+        members.insert((*name).to_owned(), value);
+    }
+    Value::Object(members)
+}

@@ -1,0 +1,496 @@
+//! A raw record as a tree that borrows from its line, and that remembers what was read.
+//!
+//! Invariant: every member of a record is either *taken* by a rule or turns up in [`Object::rest`]; nothing is lost between
+//! the two. Reading with `take…` marks a member, reading with `peek…` does not.
+
+use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// Deepest nesting of a record; real records are 11 deep at most.
+const MAX_DEPTH: u8 = 64;
+/// From this many members on, repeated names are looked for at the end.
+const WIDE: usize = 256;
+
+/// One JSON value of a record.
+#[derive(Debug)]
+pub enum Node<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A whole number that fits 64 bits with sign.
+    Int(i64),
+    /// A whole number beyond [`i64::MAX`].
+    UInt(u64),
+    /// Any other number.
+    Float(f64),
+    /// Text, borrowed from the line unless it holds escapes.
+    Str(Cow<'a, str>),
+    /// A list.
+    Array(Vec<Node<'a>>),
+    /// An object.
+    Object(Object<'a>),
+}
+
+/// A JSON object: its members in the order of the record. A name that comes twice is kept once, with its last value.
+#[derive(Debug, Default)]
+pub struct Object<'a> {
+    members: Vec<Member<'a>>,
+    /// How often a name came again.
+    pub repeated: u32,
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub struct Member<'a> {
+    /// The name as the record spells it.
+    pub name: Cow<'a, str>,
+    /// The value.
+    pub value: Node<'a>,
+    taken: Cell<bool>,
+}
+
+impl Member<'_> {
+    /// Whether a rule took the whole value. A nested object can be taken in parts without this.
+    pub fn is_taken(&self) -> bool {
+        self.taken.get()
+    }
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// What `serde_json` says of the text, with the column.
+pub fn parse(line: &[u8]) -> Result<Node<'_>, serde_json::Error> {
+    // One check of the whole line instead of one for every string.
+    let text = std::str::from_utf8(line).map_err(serde_json::Error::custom)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let node = Seed { depth: 0 }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(node)
+}
+
+impl<'a> Node<'a> {
+    /// The text, if this is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The object, if this is one.
+    pub fn as_object(&self) -> Option<&Object<'a>> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The items, if this is a list; otherwise none.
+    pub fn items(&self) -> &[Node<'a>] {
+        match self {
+            Self::Array(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Text, a number or a boolean as text; none for what is empty, `null` or compound.
+    pub fn to_text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Str(text) => Some(text.trim()).filter(|t| !t.is_empty()).map(Cow::Borrowed),
+            Self::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+            Self::Int(number) => Some(Cow::Owned(number.to_string())),
+            Self::UInt(number) => Some(Cow::Owned(number.to_string())),
+            Self::Float(number) => Some(Cow::Owned(number.to_string())),
+            Self::Null | Self::Array(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// A whole number, also when it comes as text.
+    pub fn to_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            Self::Str(text) => text.trim().parse().ok(),
+            Self::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i64),
+            _ => None,
+        }
+    }
+
+    /// A number, also when it comes as text.
+    pub fn to_float(&self) -> Option<f64> {
+        match self {
+            Self::Int(number) => Some(*number as f64),
+            Self::UInt(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            Self::Str(text) => text.trim().parse().ok().filter(|n: &f64| n.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// A boolean, also when it comes as the text `True` or `False`.
+    pub fn to_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(flag) => Some(*flag),
+            Self::Str(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+            Self::Str(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing worth keeping: `null`, blank text, or a compound of nothing else.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Str(text) => text.trim().is_empty(),
+            Self::Array(items) => items.iter().all(Node::is_empty),
+            Self::Object(object) => object.members.iter().all(|m| m.value.is_empty()),
+            _ => false,
+        }
+    }
+
+    /// What kind of value this is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) => "a number",
+            Self::Str(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    /// All members, taken or not.
+    pub fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    fn member(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().find(|m| m.name == name)
+    }
+
+    /// The value of a member, without taking it.
+    pub fn peek(&self, name: &str) -> Option<&Node<'a>> {
+        self.member(name).map(|m| &m.value)
+    }
+
+    /// The text of a member that is not blank, trimmed, without taking it.
+    pub fn peek_str(&self, name: &str) -> Option<&str> {
+        self.peek(name)?.as_str().map(str::trim).filter(|t| !t.is_empty())
+    }
+
+    /// A whole number, also as text, without taking it.
+    pub fn peek_int(&self, name: &str) -> Option<i64> {
+        self.peek(name)?.to_int()
+    }
+
+    /// Takes a member whole, whatever it is.
+    pub fn take(&self, name: &str) -> Option<&Node<'a>> {
+        let member = self.member(name)?;
+        member.taken.set(true);
+        Some(&member.value)
+    }
+
+    /// Takes a member if `read` can make something of it; else it stays for [`Object::rest`].
+    pub fn take_if<'s, T>(&'s self, name: &str, read: impl FnOnce(&'s Node<'a>) -> Option<T>) -> Option<T> {
+        let member = self.member(name)?;
+        let value = read(&member.value)?;
+        member.taken.set(true);
+        Some(value)
+    }
+
+    /// Takes text that is not blank, trimmed.
+    pub fn take_str(&self, name: &str) -> Option<&str> {
+        self.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !t.is_empty()))
+    }
+
+    /// Takes text, a number or a boolean as text.
+    pub fn take_text(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.take_if(name, Node::to_text)
+    }
+
+    /// Takes a whole number, also as text.
+    pub fn take_int(&self, name: &str) -> Option<i64> {
+        self.take_if(name, Node::to_int)
+    }
+
+    /// Takes a number, also as text.
+    pub fn take_float(&self, name: &str) -> Option<f64> {
+        self.take_if(name, Node::to_float)
+    }
+
+    /// Takes a boolean, also as text.
+    pub fn take_bool(&self, name: &str) -> Option<bool> {
+        self.take_if(name, Node::to_bool)
+    }
+
+    /// A nested object, to be taken in parts: what is not taken of it stays.
+    pub fn object(&self, name: &str) -> Option<&Object<'a>> {
+        self.peek(name)?.as_object()
+    }
+
+    /// The items of a list, to be taken in parts where they are objects. Nothing if the member is no list.
+    pub fn items(&self, name: &str) -> &[Node<'a>] {
+        self.peek(name).map_or(&[], Node::items)
+    }
+
+    /// A list of `{Name, Value}` objects (or `key`, `value`, in any case), to be taken pair by pair.
+    pub fn pairs<'s>(&'s self, name: &str) -> Pairs<'s, 'a> {
+        Pairs { items: self.items(name) }
+    }
+
+    /// Puts a member back that was taken, when it turned out that nothing came of it.
+    pub fn put_back(&self, name: &str) {
+        if let Some(member) = self.member(name) {
+            member.taken.set(false);
+        }
+    }
+
+    /// Whether every member is taken or empty, also inside.
+    pub fn is_spent(&self) -> bool {
+        self.members.iter().all(|m| m.is_taken() || is_spent(&m.value))
+    }
+}
+
+/// Whether nothing of a value is left over.
+pub(super) fn is_spent(node: &Node<'_>) -> bool {
+    match node {
+        Node::Object(object) => object.is_spent(),
+        Node::Array(items) => items.iter().all(is_spent),
+        _ => node.is_empty(),
+    }
+}
+
+/// The items of a Name/Value list such as `ExtendedProperties`.
+#[derive(Clone, Copy, Debug)]
+pub struct Pairs<'s, 'a> {
+    items: &'s [Node<'a>],
+}
+
+impl<'s, 'a> Pairs<'s, 'a> {
+    /// Name and value of an item that is a pair.
+    fn parts(item: &'s Node<'a>) -> Option<(&'s Object<'a>, &'s str, &'s Node<'a>)> {
+        let object = item.as_object()?;
+        let (name, value) = pair(object)?;
+        Some((object, name, value))
+    }
+
+    /// All pairs in order; the names can repeat.
+    pub fn iter(self) -> impl Iterator<Item = (&'s str, &'s Node<'a>)> {
+        self.items.iter().filter_map(|item| Self::parts(item).map(|(_, name, value)| (name, value)))
+    }
+
+    /// The value of the first pair of this name that is not empty, names compared without case; takes nothing.
+    pub fn peek(self, name: &str) -> Option<&'s Node<'a>> {
+        self.iter().find(|(n, value)| n.eq_ignore_ascii_case(name) && !value.is_empty()).map(|(_, value)| value)
+    }
+
+    /// The text of a pair, without taking it.
+    pub fn peek_str(self, name: &str) -> Option<&'s str> {
+        self.peek(name)?.as_str().map(str::trim).filter(|t| !t.is_empty())
+    }
+
+    /// Takes the first pair of this name if `read` can make something of its value.
+    pub fn take_if<T>(self, name: &str, read: impl Fn(&'s Node<'a>) -> Option<T>) -> Option<T> {
+        self.items.iter().find_map(|item| {
+            let (object, n, value) = Self::parts(item)?;
+            if !n.eq_ignore_ascii_case(name) {
+                return None;
+            }
+            let read = read(value)?;
+            object.members.iter().for_each(|m| m.taken.set(true));
+            Some(read)
+        })
+    }
+
+    /// Takes the text of a pair.
+    pub fn take_str(self, name: &str) -> Option<&'s str> {
+        self.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !t.is_empty()))
+    }
+
+    /// Takes the boolean of a pair, also as text.
+    pub fn take_bool(self, name: &str) -> Option<bool> {
+        self.take_if(name, Node::to_bool)
+    }
+}
+
+/// Name and value of an object that is nothing else than a named value.
+pub(super) fn pair<'s, 'a>(object: &'s Object<'a>) -> Option<(&'s str, &'s Node<'a>)> {
+    let [first, second] = object.members.as_slice() else { return None };
+    let (name, value) = match (first.name.as_ref(), second.name.as_ref()) {
+        ("Name" | "name" | "Key" | "key", "Value" | "value") => (first, second),
+        ("Value" | "value", "Name" | "name" | "Key" | "key") => (second, first),
+        _ => return None,
+    };
+    Some((name.value.as_str()?, &value.value))
+}
+
+struct Seed {
+    depth: u8,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed {
+    type Value = Node<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
+        Ok(Node::Null)
+    }
+    fn visit_bool<E>(self, flag: bool) -> Result<Node<'de>, E> {
+        Ok(Node::Bool(flag))
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<Node<'de>, E> {
+        Ok(Node::Int(number))
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<Node<'de>, E> {
+        Ok(i64::try_from(number).map_or(Node::UInt(number), Node::Int))
+    }
+    fn visit_f64<E>(self, number: f64) -> Result<Node<'de>, E> {
+        Ok(Node::Float(number))
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'de>, E> {
+        Ok(Node::Str(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Node<'de>, E> {
+        Ok(Node::Str(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
+        let depth = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(Seed { depth })? {
+            items.push(item);
+        }
+        Ok(Node::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
+        let depth = self.deeper()?;
+        let mut object = Object { members: Vec::with_capacity(if depth == 1 { 32 } else { 4 }), repeated: 0 };
+        while let Some(Name(name)) = map.next_key()? {
+            let value = map.next_value_seed(Seed { depth })?;
+            // Objects of records are small, so looking through them costs less than a table of names.
+            let earlier =
+                if object.members.len() < WIDE { object.members.iter_mut().find(|m| m.name == name) } else { None };
+            match earlier {
+                Some(earlier) => {
+                    earlier.value = value;
+                    object.repeated += 1;
+                }
+                None => object.members.push(Member { name, value, taken: Cell::new(false) }),
+            }
+        }
+        if object.members.len() >= WIDE {
+            object.keep_last();
+        }
+        Ok(Node::Object(object))
+    }
+}
+
+impl Object<'_> {
+    /// Keeps the last member of each name, where looking for every name in turn would be slow.
+    fn keep_last(&mut self) {
+        let mut seen = HashSet::new();
+        let keep: Vec<bool> = self.members.iter().rev().map(|m| seen.insert(m.name.clone())).collect();
+        let mut keep = keep.into_iter().rev();
+        let before = self.members.len();
+        self.members.retain(|_| keep.next().unwrap_or(true));
+        self.repeated += (before - self.members.len()) as u32;
+    }
+}
+
+impl Seed {
+    fn deeper<E: serde::de::Error>(&self) -> Result<u8, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(E::custom("the record is nested more than 64 deep"));
+        }
+        Ok(self.depth + 1)
+    }
+}
+
+/// A member's name, borrowed where it holds no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object<'_> {
+        match parse(text.as_bytes()).unwrap() {
+            Node::Object(object) => object,
+            other => panic!("{}", other.kind()),
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_spent_and_the_rest_is_not() {
+        let record =
+            object(r#"{"a":"x","b":{"c":1,"d":""},"e":[{"Name":"k","Value":"True"},{"Name":"l","Value":"2"}]}"#);
+        assert_eq!(record.take_str("a"), Some("x"));
+        assert!(!record.is_spent());
+        assert_eq!(record.object("b").and_then(|b| b.take_int("c")), Some(1));
+        assert_eq!(record.pairs("e").take_bool("K"), Some(true));
+        assert!(!record.is_spent());
+        assert_eq!(record.pairs("e").take_str("l"), Some("2"));
+        assert!(record.is_spent());
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_not_taken() {
+        let record = object(r#"{"a":{"b":1},"n":"17"}"#);
+        assert_eq!(record.take_str("a"), None);
+        assert_eq!(record.take_int("n"), Some(17));
+        assert!(!record.is_spent());
+    }
+
+    #[test]
+    fn the_last_of_repeated_names_wins() {
+        let record = object(r#"{"a":1,"a":2}"#);
+        assert_eq!((record.peek_int("a"), record.repeated), (Some(2), 1));
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_and_depth_beyond_the_limit_are_no_panic() {
+        assert!(matches!(parse(b"18446744073709551615").unwrap(), Node::UInt(_)));
+        assert!(matches!(parse(b"99999999999999999999999").unwrap(), Node::Float(_)));
+        let wide: String = (0..1000).map(|i| format!("\"k{}\":{i},", i % 500)).collect();
+        let wide = format!("{{{}\"z\":0}}", wide);
+        assert_eq!(object(&wide).peek_int("k7"), Some(507));
+        assert_eq!(object(&wide).repeated, 500);
+        let deep = "[".repeat(1000);
+        assert!(parse(deep.as_bytes()).is_err());
+        assert!(parse(b"\"\xff\"").is_err());
+    }
+}

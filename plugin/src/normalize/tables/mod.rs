@@ -1,0 +1,242 @@
+//! What things mean: operations, record types, verbs, sign-in codes, and what OCSF calls its numbers.
+//!
+//! Invariant: this module holds meaning only, as data that the build checks against OCSF (`build.rs`); how a field is read is
+//! in the class modules. The data is in the `.tsv` files beside this one and in `schemas/ocsf`.
+
+mod operation_name;
+
+/// An OCSF class.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Class {
+    /// `class_uid`.
+    pub uid: u32,
+    /// The same as text, under which the tables list the class's attributes.
+    pub scope: &'static str,
+    /// `class_name`.
+    pub name: &'static str,
+    /// `category_uid`.
+    pub category_uid: u32,
+    /// `category_name`.
+    pub category_name: &'static str,
+}
+
+/// Which activity of its class an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// This `activity_id`.
+    Id(i64),
+    /// What the words of the operation's name say.
+    Verb,
+}
+
+/// What an operation means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The class it belongs to.
+    pub class_uid: u32,
+    /// The activity.
+    pub activity: Activity,
+    /// A severity of its own; none leaves it to the outcome.
+    pub severity: Option<i64>,
+}
+
+/// A record type of the Management Activity API, or a collection of Graph.
+#[derive(Debug)]
+pub struct RecordType {
+    /// The number; none for Graph.
+    pub number: Option<i64>,
+    /// The number as text; empty for Graph.
+    pub text: &'static str,
+    /// Microsoft's name, or `graph:` and the collection; empty if the number has no published name.
+    pub name: &'static str,
+    families: &'static [usize],
+    default: Option<Rule>,
+}
+
+/// How a sign-in code that is not 0 ended the sign-in, where it is not simply a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInCode {
+    /// The flow goes on: another step was asked for.
+    Interrupted,
+    /// A policy refused it.
+    PolicyBlock,
+}
+
+/// The attributes of a class or object that hold an object, are observable or belong to a profile, sorted by name.
+pub(super) struct Scope {
+    pub(super) name: &'static str,
+    pub(super) marks: &'static [Mark],
+}
+
+/// One such attribute. `object` is an index into the scopes, `observable` a `type_id` or 0, `profile` a name or empty.
+pub(super) struct Mark {
+    pub(super) attribute: &'static str,
+    pub(super) object: Option<usize>,
+    pub(super) observable: u8,
+    pub(super) profile: &'static str,
+}
+
+struct Family {
+    #[cfg_attr(not(test), expect(dead_code, reason = "named for tests and for whoever reads the generated table"))]
+    name: &'static str,
+    exact: &'static [(&'static str, Rule)],
+    beginnings: &'static [(&'static str, Rule)],
+}
+
+include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+
+/// The class of a `class_uid`; Base Event for one that is not in use.
+pub fn class(uid: u32) -> &'static Class {
+    CLASSES.binary_search_by_key(&uid, |c| c.uid).map_or(&CLASSES[0], |i| &CLASSES[i])
+}
+
+/// What OCSF calls a number of an enumerated attribute of a class (its uid as text) or object.
+pub fn caption(scope: &str, attribute: &str, id: i64) -> Option<&'static str> {
+    let find = |scope: &str| {
+        CAPTIONS.binary_search_by(|(s, a, i, _)| (*s, *a, *i).cmp(&(scope, attribute, id))).ok().map(|i| CAPTIONS[i].3)
+    };
+    find(scope).or_else(|| find("*"))
+}
+
+pub(super) fn scope(name: &str) -> Option<usize> {
+    SCOPES.binary_search_by(|s| s.name.cmp(name)).ok()
+}
+
+pub(super) fn scopes() -> &'static [Scope] {
+    SCOPES
+}
+
+/// The record type of a number.
+pub fn record_type(number: i64) -> Option<&'static RecordType> {
+    RECORD_TYPES.binary_search_by_key(&number, |t| t.number.unwrap_or(i64::MAX)).ok().map(|i| &RECORD_TYPES[i])
+}
+
+/// The record type of a name such as `ExchangeAdmin` or `graph:signIns`, compared without case.
+pub fn record_type_named(name: &str) -> Option<&'static RecordType> {
+    RECORD_TYPES.iter().find(|t| !t.name.is_empty() && t.name.eq_ignore_ascii_case(name))
+}
+
+/// What an operation of a record type means, and whether the name itself was known.
+///
+/// First the families of the record type by exact name, then by the longest beginning, then the record type's default, then
+/// API Activity by verb.
+pub fn rule(record_type: Option<&RecordType>, operation: &str) -> (Rule, bool) {
+    const FALLBACK: Rule = Rule { class_uid: 6003, activity: Activity::Verb, severity: None };
+    let Some(record_type) = record_type else { return (FALLBACK, false) };
+    if !record_type.families.is_empty() {
+        let name = operation_name::normalize(operation);
+        for family in record_type.families.iter().map(|f| &FAMILIES[*f]) {
+            if let Ok(i) = family.exact.binary_search_by(|(n, _)| (*n).cmp(name.as_str())) {
+                return (family.exact[i].1, true);
+            }
+            let longest = family.beginnings.iter().filter(|(n, _)| name.starts_with(n)).max_by_key(|(n, _)| n.len());
+            if let Some((_, rule)) = longest {
+                return (*rule, true);
+            }
+        }
+    }
+    (record_type.default.unwrap_or(FALLBACK), false)
+}
+
+/// The `activity_id` of a rule for an operation: its own, or by verb; 99 (Other) if no word is known.
+pub fn activity(rule: Rule, operation: &str) -> i64 {
+    match rule.activity {
+        Activity::Id(id) => id,
+        Activity::Verb => by_verb(rule.class_uid, operation),
+    }
+}
+
+/// The activity that the words of an operation's name say, in a class that verbs.tsv knows; else 99.
+///
+/// `Verb-Noun`: the verb. A name with blanks: without a leading Bulk or Auto and without what is in brackets, the first word,
+/// then the last. Any other: behind the last `_` or `.`, split at capitals; the last word if it is a participle, then the first, then
+/// the second.
+pub fn by_verb(class_uid: u32, operation: &str) -> i64 {
+    let find = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        VERBS.binary_search_by(|(c, w, _)| (*c, *w).cmp(&(class_uid, word.as_str()))).ok().map(|i| VERBS[i].2)
+    };
+    let name = operation.trim();
+    let found = if name.contains(' ') {
+        let name = name.split('(').next().unwrap_or_default();
+        let mut words = name.split(' ').filter(|w| !w.is_empty()).peekable();
+        words.next_if(|w| ["Bulk", "Auto"].contains(w));
+        let first = words.next();
+        first.and_then(find).or_else(|| words.last().and_then(find))
+    } else if let Some((verb, _)) = name.split_once('-') {
+        find(verb)
+    } else {
+        let words = camel_words(name.rsplit(['_', '.']).next().unwrap_or_default());
+        let last = words.last().filter(|w| w.ends_with("ed") || ["Read", "Sent", "Set"].contains(w));
+        last.and_then(|w| find(w))
+            .or_else(|| words.first().and_then(|w| find(w)))
+            .or_else(|| words.get(1).and_then(|w| find(w)))
+    };
+    found.unwrap_or(99)
+}
+
+fn camel_words(name: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for (i, c) in name.char_indices().skip(1) {
+        if c.is_uppercase() && !name[..i].ends_with(char::is_uppercase) {
+            words.push(&name[start..i]);
+            start = i;
+        }
+    }
+    words.push(&name[start..]);
+    words
+}
+
+/// What a sign-in error code means beyond "failed".
+pub fn sign_in_code(code: i64) -> Option<SignInCode> {
+    SIGN_IN_CODES.binary_search_by_key(&code, |(c, _)| *c).ok().map(|i| SIGN_IN_CODES[i].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(number: i64, operation: &str) -> (u32, i64) {
+        let (rule, _) = rule(record_type(number), operation);
+        (rule.class_uid, activity(rule, operation))
+    }
+
+    #[test]
+    fn spellings_of_one_operation_mean_the_same() {
+        assert_eq!(meaning(8, "Add user."), (3001, 1));
+        assert_eq!(meaning(8, " add  USER"), (3001, 1));
+        assert_eq!(meaning(8, "Update application \u{2013} Certificates and secrets management "), (3004, 3));
+        assert_eq!(meaning(8, "Add member to role in PIM completed (permanent)"), (3005, 1));
+        assert_eq!(meaning(8, "Add member to role in PIM requested (renew)"), (3005, 99));
+    }
+
+    #[test]
+    fn verbs_decide_where_no_name_is_known() {
+        assert_eq!(meaning(1, "Set-SomethingNew"), (3004, 3));
+        assert_eq!(meaning(8, "Update sundry thing"), (3004, 3));
+        assert_eq!(by_verb(6001, "ReportDeleted"), 4);
+        assert_eq!(by_verb(6001, "Unheard"), 99);
+        assert_eq!(by_verb(6001, ""), 99);
+        assert_eq!(meaning(123_456, "DeleteThing"), (6003, 4));
+    }
+
+    #[test]
+    fn record_types_go_by_number_and_by_name() {
+        assert_eq!(record_type(15).map(|t| t.name), Some("AzureActiveDirectoryStsLogon"));
+        assert_eq!(record_type_named("exchangeadmin").and_then(|t| t.number), Some(1));
+        assert!(record_type(-1).is_none() && record_type(i64::MAX).is_none_or(|t| t.number.is_none()));
+        assert!(FAMILIES.iter().all(|f| !f.name.is_empty()
+            && f.exact.is_sorted_by_key(|(name, _)| *name)
+            && f.beginnings.is_sorted_by_key(|(name, _)| *name)));
+    }
+
+    #[test]
+    fn captions_of_a_class_come_before_the_common_ones() {
+        assert_eq!(caption("3002", "activity_id", 1), Some("Logon"));
+        assert_eq!(caption("3004", "status_id", 1), Some("Success"));
+        assert_eq!(caption("2004", "status_id", 1), Some("New"));
+        assert_eq!(caption("account", "type_id", 17), Some("M365 Tenant"));
+        assert_eq!(caption("3002", "status_id", 77), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! The state of a Management Activity stream between two polls.
+//!
+//! Invariant: `watermark` only moves over time that has been listed completely. It runs on the arrival clock
+//! (`contentCreated`). Members that a later version adds are ignored by this one, so that passes over older stretches can
+//! be added under a name of their own.
+
+use crate::error::{Error, ErrorKind};
+
+/// The version that this plugin writes.
+pub const VERSION: u32 = 1;
+
+/// The state.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// The version of this form.
+    pub v: u32,
+    /// Everything before it has been listed, once at least. Milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<u64>,
+    /// When the subscription was last seen enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled_at: Option<u64>,
+    /// The last start of the subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// A window whose pages haven't all been listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<OpenWindow>,
+    /// What to add to this machine's clock to get the service's, in milliseconds. Only set once the service refused a
+    /// window for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skew_ms: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for
+fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+/// A start of the subscription. The service takes one in 15 minutes, so a start and what became of it are remembered.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Start {
+    /// When it was asked for.
+    pub at: u64,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Error>,
+}
+
+/// A window in the middle of its pages.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct OpenWindow {
+    /// The bounds that were asked for.
+    pub start: u64,
+    /// The bounds that were asked for.
+    pub end: u64,
+    /// Up to where its first page can have known everything: never beyond the service's clock at that answer.
+    pub known_until: u64,
+    /// The next page.
+    pub next: String,
+    /// When the page was handed out, by this machine's clock.
+    pub at: u64,
+}
+
+impl State {
+    /// The state of a stream that was never read.
+    pub fn new() -> Self {
+        Self { v: VERSION, watermark: None, enabled_at: None, start: None, window: None, skew_ms: 0 }
+    }
+
+    /// Reads what `discover` wrote.
+    ///
+    /// # Errors
+    /// `bad-data` if it isn't a state of this plugin.
+    pub fn read(text: Option<&str>) -> Result<Self, Error> {
+        let Some(text) = text else { return Ok(Self::new()) };
+        let state: Self = serde_json::from_str(text).map_err(|error| Error::unreadable("stream state", &error))?;
+        if state.v != VERSION {
+            return Err(Error::new(
+                ErrorKind::BadData,
+                "newer-position",
+                format!(
+                    "The stream's state has version {}, and this plugin reads version {VERSION}; install a newer plugin.",
+                    state.v
+                ),
+            ));
+        }
+        Ok(state)
+    }
+
+    /// Writes the state.
+    pub fn write(&self) -> String {
+        // Numbers and strings with string keys: serialising them into memory can't fail.
+        serde_json::to_string(self).expect("a state is plain data")
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}

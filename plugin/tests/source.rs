@@ -1,0 +1,13 @@
+//! Tests of the source against scripted answers, and against a model of the service.
+#![allow(clippy::unwrap_used)] // a test says by its panic what went wrong
+
+#[path = "source/graph.rs"]
+mod graph;
+#[path = "source/model.rs"]
+mod model;
+#[path = "source/office365.rs"]
+mod office365;
+#[path = "source/script.rs"]
+mod script;
+#[path = "source/splitter.rs"]
+mod splitter;

@@ -1,0 +1,203 @@
+//! The schemas hold what they promise: valid themselves, in step with their generator, and never looser than OCSF.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use proptest::{prelude::*, test_runner::TestRunner};
+use serde_json::{Value, json};
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn fixtures(folder: &str) -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
+    let mut lines = Vec::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            lines.push((format!("{name}:{}", number + 1), parse(line)));
+        }
+    }
+    assert!(!lines.is_empty());
+    lines
+}
+
+/// The events of the golden pairs.
+fn golden() -> Vec<Value> {
+    let mut events = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    for folder in fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
+        for file in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+            if file.to_string_lossy().ends_with(".event.json") {
+                match parse(&fs::read_to_string(file).unwrap()) {
+                    Value::Array(list) => events.extend(list),
+                    event if event.get("class_uid").is_some() => events.push(event),
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(!events.is_empty());
+    events
+}
+
+#[test]
+fn every_schema_is_valid_itself() {
+    for (path, text) in m365_schemas::ALL {
+        jsonschema::meta::validate(&parse(text)).unwrap_or_else(|e| panic!("{path}: {e}"));
+        jsonschema::validator_for(&parse(text)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    }
+}
+
+#[test]
+fn the_trimmed_bundle_is_what_its_generator_makes() {
+    let made = m365_schemas::generate(m365_schemas::OCSF_BUNDLE, m365_schemas::ATTRIBUTES).unwrap();
+    assert!(made == m365_schemas::EVENTS, "events/ocsf.schema.json is out of date; run `cargo run -p m365-schemas`");
+}
+
+#[test]
+fn a_list_that_contradicts_ocsf_is_refused() {
+    let bundle = parse(m365_schemas::OCSF_BUNDLE);
+    let with = |scope: &str, attribute: &str| {
+        let mut list = parse(m365_schemas::ATTRIBUTES);
+        list["classes"][scope].as_array_mut().unwrap().push(json!(attribute));
+        m365_schemas::trim(&bundle, &list)
+    };
+    assert!(with("3002", "no_such_thing").unwrap_err().contains("no_such_thing"));
+    assert!(with("3002", "class_uid").unwrap_err().contains("twice"));
+}
+
+#[test]
+fn every_definition_is_closed_but_the_open_object() {
+    for (name, definition) in parse(m365_schemas::EVENTS)["$defs"].as_object().unwrap() {
+        assert_eq!(definition.get("additionalProperties") == Some(&Value::Bool(false)), name != "object", "{name}");
+    }
+}
+
+#[test]
+fn valid_fixtures_and_golden_events_pass_both_bundles() {
+    let (full, trimmed) = (parse(m365_schemas::OCSF_BUNDLE), parse(m365_schemas::EVENTS));
+    let (full, trimmed) = (jsonschema::validator_for(&full).unwrap(), jsonschema::validator_for(&trimmed).unwrap());
+    let events = fixtures("valid").into_iter().map(|(_, event)| event).chain(golden());
+    for event in events {
+        for validator in [&full, &trimmed] {
+            if let Err(error) = validator.validate(&event) {
+                panic!("{error} at {}", error.instance_path());
+            }
+        }
+    }
+}
+
+/// Each line of `fixtures/invalid` is `{"path": where it is wrong, "value": …}`, with "schema" if it is not the one of events.
+#[test]
+fn invalid_fixtures_fail_where_they_say() {
+    for (place, fixture) in fixtures("invalid") {
+        let path = fixture["path"].as_str().unwrap();
+        let schema = fixture["schema"].as_str().unwrap_or("events/ocsf.schema.json");
+        let text =
+            m365_schemas::ALL.iter().find(|(name, _)| *name == schema).unwrap_or_else(|| panic!("{place}: {schema}")).1;
+        let validator = jsonschema::validator_for(&parse(text)).unwrap();
+        let paths: BTreeSet<String> =
+            validator.iter_errors(&fixture["value"]).map(|e| e.instance_path().to_string()).collect();
+        assert!(paths.contains(path), "{place}: expected an error at `{path}`, found {paths:?}");
+    }
+}
+
+/// Whatever is done to a valid event: if the trimmed bundle still takes it, the full one does too.
+#[test]
+fn the_trimmed_bundle_is_never_looser() {
+    let (full_schema, trimmed_schema) = (parse(m365_schemas::OCSF_BUNDLE), parse(m365_schemas::EVENTS));
+    let full = jsonschema::validator_for(&full_schema).unwrap();
+    let trimmed = jsonschema::validator_for(&trimmed_schema).unwrap();
+    let mut events: Vec<Value> = fixtures("valid").into_iter().map(|(_, event)| event).collect();
+    events.extend(golden());
+    let names: Vec<String> = trimmed_schema["$defs"]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(|d| d.get("properties")?.as_object())
+        .flat_map(|p| p.keys().cloned())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let mut kept = 0_u32;
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() });
+    let strategy = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..6_u8);
+    let result = std::cell::Cell::new(0_u32);
+    runner
+        .run(&strategy, |(event, place, name, how)| {
+            let mut event = event.get(&events).clone();
+            let name: &String = name.get(&names);
+            mutate(&mut event, &place, name, how);
+            if trimmed.is_valid(&event) {
+                result.set(result.get() + 1);
+                prop_assert!(full.is_valid(&event), "only the trimmed bundle accepts {event}");
+            }
+            Ok(())
+        })
+        .unwrap();
+    kept += result.get();
+    assert!(kept > 100, "only {kept} changed events stayed valid, so this test hardly says anything");
+}
+
+/// Changes one object somewhere in the event: drops, replaces or adds a member.
+fn mutate(event: &mut Value, place: &prop::sample::Index, name: &str, how: u8) {
+    let mut pointers = vec![String::new()];
+    collect(event, "", &mut pointers);
+    let pointer = place.get(&pointers).clone();
+    let Some(Value::Object(members)) = event.pointer_mut(&pointer) else { return };
+    let existing = members.keys().nth(name.len() % members.len().max(1)).cloned();
+    let target = if how < 3 { existing.unwrap_or_else(|| name.to_owned()) } else { name.to_owned() };
+    match how {
+        0 => {
+            members.remove(&target);
+        }
+        1 => {
+            members.insert(target, json!(1));
+        }
+        2 => {
+            members.insert(target, json!("x@example.com"));
+        }
+        3 => {
+            members.insert(target, json!("text"));
+        }
+        4 => {
+            members.insert(target, json!({"name": "x", "uid": "y"}));
+        }
+        _ => {
+            members.insert(target, json!([]));
+        }
+    }
+}
+
+fn collect(value: &Value, path: &str, pointers: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            pointers.push(path.to_owned());
+            for (name, member) in members {
+                collect(member, &format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")), pointers);
+            }
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                collect(item, &format!("{path}/{i}"), pointers);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(feature = "validators")]
+#[test]
+fn the_members_given_to_a_record_validator_are_those_of_its_schema() {
+    use m365_schemas::validate::RecordFamily as F;
+    for family in [F::Activity, F::SignIn, F::DirectoryAudit, F::Alert, F::AlertLegacy] {
+        let schema = parse(family.schema());
+        let properties: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(properties, family.members(), "{family:?}");
+    }
+}

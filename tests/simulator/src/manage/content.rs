@@ -1,0 +1,198 @@
+//! Content: listed by availability, fetched blob by blob.
+//!
+//! Invariant: a listing is exactly the blobs with `start <= contentCreated < end` that are available now, in order of availability.
+
+use serde_json::{Value, json};
+
+use super::subscriptions::{self, Unlisted};
+use super::{content_type, needs, parameter, stream_of};
+use crate::answer::Answer;
+use crate::clock::{TICKS_PER_SECOND, Ticks, millis_text, parse, ticks};
+use crate::request::Request;
+use crate::server::Tenant;
+use crate::streams::{Api, STREAMS};
+use crate::tenant::TENANT_ID;
+
+const HOUR: Ticks = 3_600 * TICKS_PER_SECOND;
+const DAY: Ticks = 24 * HOUR;
+
+/// The listing's window from `startTime` and `endTime`.
+fn window(parameters: &[(String, String)], now: Ticks) -> Result<(Ticks, Ticks), Answer> {
+    let bound = |name: &str| match parameter(parameters, name) {
+        None => Ok(None),
+        Some(text) => parse(text).map(Some).ok_or_else(|| {
+            Answer::management(
+                400,
+                "AF20002",
+                &format!("The parameter {name} is not a UTC time such as 2026-01-15T09:30:00: {text}."),
+            )
+        }),
+    };
+    let (start, end) = match (bound("startTime")?, bound("endTime")?) {
+        (None, None) => return Ok((now - DAY, now)),
+        (Some(start), Some(end)) => (start, end),
+        _ => {
+            return Err(Answer::management(
+                400,
+                "AF20030",
+                "Start time and end time must both be specified (or both omitted) and must be less than or equal to 24 hours apart, with the start time no more than 7 days in the past.",
+            ));
+        }
+    };
+    // Live servers were seen to reject what is older than 7 days and one hour, and to accept an end in the future.
+    if start >= end || end - start > DAY || start < now - 7 * DAY - HOUR {
+        return Err(Answer::management(
+            400,
+            "AF20055",
+            "Start time and end time must both be specified (or both omitted) and must be less than or equal to 24 hours apart, with the start time prior to end time and start time no more than 7 days in the past.",
+        ));
+    }
+    Ok((start, end))
+}
+
+/// `GET subscriptions/content`
+pub(super) fn list(tenant: &Tenant, parameters: &[(String, String)], request: &Request, roles: &[String]) -> Answer {
+    match content_type(parameters) {
+        Ok(stream) => {
+            listed(tenant, stream, parameters, request, roles).unwrap_or_else(|error| error).concerning(Some(stream))
+        }
+        Err(error) => error,
+    }
+}
+
+fn listed(
+    tenant: &Tenant,
+    stream: usize,
+    parameters: &[(String, String)],
+    request: &Request,
+    roles: &[String],
+) -> Result<Answer, Answer> {
+    needs(stream, roles)?;
+    let Api::Management(content_type) = STREAMS[stream].api else { return Ok(Answer::json(&json!([]))) };
+    if tenant.options.faults.disabled_content_types.contains(content_type) {
+        return Err(subscriptions::disabled());
+    }
+    let gaps = tenant.subscriptions.gaps(stream).map_err(|why| match why {
+        Unlisted::NeverStarted => Answer::management(
+            400,
+            "AF20022",
+            &format!("No subscription found for the specified content type: {content_type}."),
+        ),
+        Unlisted::Stopped => subscriptions::disabled(),
+    })?;
+    let now = tenant.clock.now();
+    let (start, end) = window(parameters, now)?;
+    let shelf = &tenant.shelves[stream];
+    // A page link carries where to go on, sealed together with what it is a page of.
+    let spelled = |name: &str| parameter(parameters, name).unwrap_or("");
+    let seal = |blob: usize| {
+        tenant.mint.seal(&format!("page {stream} {} {} {blob}", spelled("startTime"), spelled("endTime")))
+    };
+    let mut blob = match parameter(parameters, "nextPage") {
+        None => shelf.first_blob_from(start),
+        Some(page) => page
+            .split_once('-')
+            .and_then(|(blob, sealed)| blob.parse().ok().filter(|blob| seal(*blob) == sealed))
+            .ok_or_else(|| Answer::management(400, "AF20031", "Invalid nextPage Input."))?,
+    };
+    let lifetime = ticks(tenant.options.content_lifetime);
+    let mut items: Vec<Value> = Vec::new();
+    let mut next = None;
+    while blob < shelf.blobs() {
+        let created = shelf.created(blob);
+        if created >= end || created > now {
+            break;
+        }
+        let lost = gaps.iter().any(|(from, to)| (*from..*to).contains(&created));
+        if !lost && created.saturating_add(lifetime) > now {
+            if items.len() == tenant.options.content_page.max(1) {
+                next = Some(blob);
+                break;
+            }
+            let id = shelf.content_id(blob);
+            items.push(json!({
+                "contentUri": format!("{}/manage/api/v1.0/{TENANT_ID}/activity/feed/audit/{id}", tenant.url),
+                "contentId": id,
+                "contentType": content_type,
+                "contentCreated": millis_text(created),
+                "contentExpiration": millis_text(created.saturating_add(lifetime)),
+            }));
+        }
+        blob += 1;
+    }
+    let answer = Answer { entries: Vec::new(), ..Answer::json(&Value::Array(items)) };
+    Ok(match next {
+        None => answer,
+        Some(next) => {
+            let page = format!("{next}-{}", seal(next));
+            // Without given times the pages go on under the same, absent ones.
+            let times = match (parameter(parameters, "startTime"), parameter(parameters, "endTime")) {
+                (Some(start), Some(end)) => format!("&startTime={start}&endTime={end}"),
+                _ => String::new(),
+            };
+            answer.header(
+                "nextpageuri",
+                format!("{}{}?contentType={content_type}{times}&nextPage={page}", tenant.url, request.path),
+            )
+        }
+    })
+}
+
+/// `GET audit/{contentId}`
+pub(super) fn blob(tenant: &Tenant, content_id: &str, roles: &[String]) -> Answer {
+    // The content type is the last part but one of the id, with underscores for dots.
+    let parts: Vec<&str> = content_id.split('$').collect();
+    let [_, _, _, name, _] = parts.as_slice() else {
+        return Answer::management(400, "AF20052", &format!("Content ID {content_id} in the URL is invalid."));
+    };
+    let Some(stream) = stream_of(&name.replace('_', ".")) else {
+        return Answer::management(400, "AF20052", &format!("Content ID {content_id} in the URL is invalid."));
+    };
+    fetched(tenant, stream, content_id, roles).unwrap_or_else(|error| error).concerning(Some(stream))
+}
+
+fn fetched(tenant: &Tenant, stream: usize, content_id: &str, roles: &[String]) -> Result<Answer, Answer> {
+    needs(stream, roles)?;
+    let shelf = &tenant.shelves[stream];
+    let now = tenant.clock.now();
+    let blob = shelf.blob_of(content_id).filter(|blob| shelf.created(*blob) <= now).ok_or_else(|| {
+        Answer::management(404, "AF20050", &format!("The specified content ({content_id}) does not exist."))
+    })?;
+    if shelf.created(blob).saturating_add(ticks(tenant.options.content_lifetime)) <= now {
+        return Err(Answer::management(
+            400,
+            "AF20051",
+            &format!(
+                "Content requested with the key {content_id} has already expired. Content older than 7 days cannot be retrieved."
+            ),
+        ));
+    }
+    let entries = shelf.blob_entries(blob);
+    let mut body = Vec::with_capacity(entries.len() * 1_600);
+    body.push(b'[');
+    for (at, entry) in entries.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        shelf.render(*entry, &mut body);
+    }
+    body.push(b']');
+    Ok(Answer::entries(stream, body, entries))
+}
+
+/// `GET resources/dlpSensitiveTypes`
+pub(super) fn sensitive_types(request: &Request) -> Answer {
+    let language = request.header("accept-language").unwrap_or("en-US");
+    if language.contains(',') {
+        return Answer::management(400, "AF20053", "Only one language may be specified in the Accept-Language header.");
+    }
+    let tag = language.split(';').next().unwrap_or("").trim();
+    if tag.is_empty() || !tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '*')) {
+        return Answer::management(400, "AF20054", "Invalid syntax in the Accept-Language header.");
+    }
+    Answer::json(&json!([
+        { "id": "50842eb7-edc8-4019-85dd-5a5c1f2bb085", "name": "Credit Card Number" },
+        { "id": "cb353f78-2b72-4c3c-8827-92ebe4f69fdf", "name": "ABA Routing Number" },
+        { "id": "e7dc4711-11b7-4cb0-b88b-2c394a771f0e", "name": "International Banking Account Number (IBAN)" },
+    ]))
+}

@@ -1,5 +1,6 @@
 //! From a configuration to a run: the tenant's id, the way out, the ledger, the sinks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{Failure, Global, exit_codes};
 use crate::config::Config;
 use crate::entra::{Credentials, Endpoints, Tenant, TokenSource};
 use crate::guest::{GuestLimits, Plugin, StreamDescription};
-use crate::http::{self, Allow, Cancel, Client, ProxyUrl, QuotaRule, Timeouts, Transport};
+use crate::http::{self, Allow, Cancel, Client, ProxyUrl, QuotaRule, Timeouts, TokenProvider as _, Transport};
 use crate::ledger::Ledger;
 use crate::pipeline::{Run, RunError, StreamState, Summary};
 use crate::sinks;
@@ -91,6 +92,7 @@ impl Connection {
                 format!("There is no quota {name:?}. The quotas are: {}.", names.join(", ")),
             ));
         }
+        refuse_early(&tokens, &streams)?;
         http.tokens = Arc::new(tokens);
         let client = Client::new(http)?;
         let settings = settings(config, &tenant_id, &endpoints);
@@ -168,6 +170,20 @@ fn select(known: &[StreamDescription], patterns: &[String]) -> Result<Vec<Stream
         }
     }
     Ok(known.iter().filter(|stream| patterns.iter().any(|pattern| matches(pattern, &stream.name))).cloned().collect())
+}
+
+/// Fails if Entra ID refuses the credentials for every audience: nothing could be collected. A refusal for one of them is
+/// left to its streams, and a login service that can't be reached is waited for.
+fn refuse_early(tokens: &TokenSource, streams: &[StreamDescription]) -> Result<(), Failure> {
+    let audiences: BTreeSet<&str> = streams.iter().map(|stream| stream.audience.as_str()).collect();
+    let mut refused = None;
+    for audience in audiences {
+        match tokens.token(audience) {
+            Err(error) if !passes(&error) => refused = Some(error),
+            _ => return Ok(()),
+        }
+    }
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn transport(config: &Config) -> Result<Transport, Failure> {

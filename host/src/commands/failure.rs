@@ -132,6 +132,8 @@ impl From<crate::http::Error> for Failure {
     fn from(error: crate::http::Error) -> Self {
         use crate::http::ErrorKind;
         let code = match error.kind {
+            // Entra ID's own refusals, whatever they are about.
+            _ if error.code.starts_with("AADSTS") => exit_codes::REFUSED,
             ErrorKind::InvalidConfig | ErrorKind::DeniedByHost => exit_codes::CONFIGURATION,
             ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Unlicensed | ErrorKind::NotFound => {
                 exit_codes::REFUSED

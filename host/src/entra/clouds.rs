@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::http::{Allow, Error, ErrorKind};
+use crate::http::{Error, ErrorKind};
 
 /// The audience of the Office 365 Management Activity API.
 pub const OFFICE365_MANAGEMENT: &str = "office365-management";
@@ -180,14 +180,6 @@ impl Endpoints {
         endpoint.root = root;
         Ok(())
     }
-
-    /// What the way out must allow so that the APIs can be called. The login host isn't in it: the host alone calls it.
-    pub fn allow(&self) -> Vec<Allow> {
-        self.audiences
-            .iter()
-            .map(|(audience, endpoint)| Allow { audience: Some(audience.clone()), root: endpoint.root.clone() })
-            .collect()
-    }
 }
 
 #[cfg(test)]
@@ -215,7 +207,7 @@ mod tests {
                 assert_eq!(endpoint.root.as_str(), format!("https://{host}/"));
                 assert_eq!(endpoint.scope, format!("https://{host}/.default"));
             }
-            assert_eq!(endpoints.allow().len(), 2);
+            assert_eq!(endpoints.audiences.len(), 2);
         }
     }
 
@@ -248,7 +240,7 @@ mod tests {
         let mut endpoints = Endpoints::new(Cloud::Dod);
         endpoints.set_root(GRAPH, "http://127.0.0.1:8080".parse().unwrap()).unwrap();
         assert_eq!(endpoints.audiences[GRAPH].scope, "https://dod-graph.microsoft.us/.default");
-        assert!(endpoints.allow().iter().any(|allow| allow.root.port() == Some(8080)));
+        assert!(endpoints.audiences.values().any(|endpoint| endpoint.root.port() == Some(8080)));
         assert!(endpoints.set_root("mail", "http://127.0.0.1:1".parse().unwrap()).unwrap_err().message.contains(GRAPH));
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn run(shared: &Shared, stream: &str) {
             Ok(discovery) => {
                 failures = 0;
                 match take_up(shared, stream, &discovery) {
-                    Ok(()) if discovery.more => Duration::ZERO,
+                    Ok(()) if discovery.more => Duration::from_millis(discovery.next_ms),
                     Ok(()) => Duration::from_millis(discovery.next_ms).max(Duration::from_secs(1)),
                     Err(error) => {
                         failures += 1;

@@ -149,6 +149,16 @@ impl<'s> Context<'s> {
         self.record_type.and_then(|t| t.number).unwrap_or(0)
     }
 
+    /// The source's id of the record; none if it is empty.
+    pub fn id(&self) -> Option<&str> {
+        (!self.id.is_empty()).then_some(self.id.as_str())
+    }
+
+    /// When it happened, in milliseconds since 1970, if the record says it.
+    pub fn time(&self) -> Option<i64> {
+        self.time
+    }
+
     /// The `activity_id` that the rule gives the operation.
     pub fn activity(&self) -> i64 {
         tables::activity(self.rule, &self.operation)

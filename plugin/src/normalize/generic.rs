@@ -8,8 +8,8 @@ use super::{
     context::Context,
     event::{Attributes, Event},
     outcome,
-    record::{Node, Object},
-    times, users,
+    record::Object,
+    users,
 };
 
 /// A Management Activity record whose own class has no mapping or can't be filled.
@@ -58,47 +58,4 @@ pub fn write_status(context: &Context<'_>, record: &Object<'_>, event: &mut Even
     let status = record.take_text("ResultStatus");
     outcome::of_activity(&context.operation, status.as_deref(), &context.workload).write(event);
     event.set("status_detail", record.take_str("ResultReason"));
-}
-
-/// An alert of Microsoft Graph: what it says of itself; its evidence stays in `unmapped`.
-pub fn map_alert(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
-    let mut event = context.event();
-    let mut finding = Attributes::of("finding_info");
-    // The envelope took the id; the record's schema makes sure that there is one.
-    finding.set("uid", record.peek_str("id"));
-    finding.set("title", record.take_str("title"));
-    finding.set("desc", record.take_str("description"));
-    let mut types = Vec::new();
-    types.extend(record.take_str("category").map(str::to_owned));
-    finding.set("types", types);
-    for (attribute, names) in [
-        ("created_time", &["createdDateTime"][..]),
-        ("modified_time", &["lastUpdateDateTime", "lastModifiedDateTime"]),
-        ("first_seen_time", &["firstActivityDateTime", "eventDateTime"]),
-        ("last_seen_time", &["lastActivityDateTime", "lastEventDateTime"]),
-    ] {
-        finding.set(attribute, names.iter().find_map(|name| record.take_if(name, |n| times::parse(n.as_str()?))));
-    }
-    event.set("time", finding.get("modified_time").cloned());
-    if let Some(changed) = ["lastUpdateDateTime", "lastModifiedDateTime"].iter().find_map(|name| record.peek_str(name))
-    {
-        event.metadata().set("original_time", changed);
-    }
-    event.set("finding_info", finding);
-    event.set("is_alert", true);
-    let severity = record.take_if("severity", |n| n.as_str().map(outcome::severity));
-    event.set_severity(severity.unwrap_or(0));
-    let status = record.peek("status").and_then(Node::as_str).unwrap_or_default();
-    let id = match status {
-        "new" | "newAlert" => 1,
-        "inProgress" => 2,
-        "dismissed" => 3,
-        "resolved" => 4,
-        _ => 0,
-    };
-    if id != 0 {
-        record.take("status");
-    }
-    event.set_enum("status_id", id, None);
-    vec![event]
 }

@@ -40,13 +40,23 @@
 //! 5. A golden pair: `tests/golden/<stream>/<name>.record.json`, then `UPDATE_GOLDEN=1 cargo test -p m365-plugin --test golden`
 //!    writes the event beside it for review.
 
+pub mod activity_alerts;
 pub mod addresses;
+pub mod alerts;
+pub mod alerts_legacy;
 pub mod authentication;
+pub mod caller;
 pub mod context;
+pub mod copilot;
+pub mod defender;
 pub mod directory;
 pub mod dispatch;
+pub mod dlp;
 pub mod event;
+pub mod evidence;
+pub mod findings;
 pub mod generic;
+pub mod labels;
 pub mod outcome;
 pub mod record;
 pub mod rest;
@@ -54,6 +64,8 @@ pub mod streams;
 pub mod tables;
 pub mod times;
 pub mod users;
+pub mod web_resource;
+pub mod workloads;
 
 use std::fmt;
 

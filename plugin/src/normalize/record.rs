@@ -3,7 +3,7 @@
 //! Invariant: every member of a record is either *taken* by a rule or turns up in [`Object::rest`]; nothing is lost between
 //! the two. Reading with `take…` marks a member, reading with `peek…` does not.
 
-use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
+use std::{borrow::Cow, cell::Cell, collections::BTreeSet, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -403,7 +403,7 @@ impl<'de> Visitor<'de> for Seed {
 impl Object<'_> {
     /// Keeps the last member of each name, where looking for every name in turn would be slow.
     fn keep_last(&mut self) {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         let keep: Vec<bool> = self.members.iter().rev().map(|m| seen.insert(m.name.clone())).collect();
         let mut keep = keep.into_iter().rev();
         let before = self.members.len();

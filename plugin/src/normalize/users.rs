@@ -357,10 +357,14 @@ pub fn person(record: &Object<'_>) -> Person {
     if person.name.is_none() {
         person.name = claims.name;
     }
-    person.full_name = claims.display_name;
+    person.full_name = claims.display_name.or_else(|| record.take_str("LogonUserDisplayName").map(str::to_owned));
     if record.take_str("UserKey").is_some_and(|key| !is_nobody(key) && person.read_key(key)) {
     } else {
         record.put_back("UserKey");
+    }
+    // Mailbox auditing adds the SID: a second id, unless there is one already.
+    if person.uid_alt.is_none() && person.uid.as_deref() != record.peek_str("LogonUserSid") {
+        person.uid_alt = record.take_if("LogonUserSid", |n| n.as_str().filter(|t| is_sid(t)).map(str::to_owned));
     }
     if let Some(user_type) = record.take_int("UserType") {
         person.read_type(user_type);

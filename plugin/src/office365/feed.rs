@@ -26,7 +26,7 @@ const RECHECK: u64 = HOUR;
 /// How long the address of a next page is used.
 const PAGE_LIFE: u64 = HOUR;
 /// How long to wait, in milliseconds, after a failure in the middle of a listing.
-const PAUSE: u64 = 30 * clock::SECOND;
+const PAUSE: u64 = 5 * clock::SECOND;
 /// A call to `discover` ends after this many splits; the next one goes on with the next page.
 const SPLITS_A_CALL: usize = 2_000;
 
@@ -148,10 +148,10 @@ impl FeedMachine {
         if let Some(Window { start, end, known_until: Some(known_until), page: Some(next), .. }) = self.window.take() {
             self.state.window = Some(OpenWindow { start, end, known_until, next, at: self.now });
         }
-        self.notes.push(note(Level::Info, format!("The listing stopped and goes on later: {}", error.message)));
+        self.notes.push(note(Level::Warn, format!("The listing stopped and goes on later: {}", error.message)));
         // The failure isn't an error to the host, so the pause is asked for here.
         let pause = error.retry_after_ms.unwrap_or(PAUSE).min(self.poll.max(PAUSE));
-        match self.done(false) {
+        match self.done(true) {
             Step::Done(found) => Step::Done(Discovery { next_ms: pause, ..found }),
             step => step,
         }

@@ -1,0 +1,240 @@
+//! Administrators' cmdlets of Exchange and Purview (record types 1, 10, 18 and 87): OCSF Entity Management, and User Access Management,
+//! Group Management, Account Change or Web Resources Activity where the cmdlet is about those.
+//!
+//! Invariant: a class is chosen only if the parameters fill it; everything that a cmdlet was called with is in the event, under
+//! `entity.data`, `web_resources[].data` or `unmapped.Parameters`.
+
+use serde_json::{Map, Value};
+
+use super::{
+    caller,
+    context::Context,
+    event::{Attributes, Event},
+    named_values,
+    record::Object,
+    tables,
+    users::{self, Person},
+    web_resource,
+};
+
+/// Parameters that name who gets or loses a right. Role assignments name the assignee's kind.
+const ASSIGNEES: [&str; 6] = ["User", "Trustee", "Member", "SecurityGroup", "App", "Computer"];
+
+/// A record of a cmdlet.
+pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    match context.rule.class_uid {
+        3005 => access(context, record),
+        3006 => group(context, record),
+        3001 => account(context, record),
+        6001 => search(context, record),
+        _ => None,
+    }
+    .unwrap_or_else(|| vec![entity(context, record)])
+}
+
+/// `Mailbox` of `Set-Mailbox`.
+fn noun(operation: &str) -> &str {
+    operation.split_once('-').map_or(operation, |(_, noun)| noun)
+}
+
+fn parameter<'s>(record: &'s Object<'_>, name: &str) -> Option<&'s str> {
+    record.pairs("Parameters").peek_str(name).filter(|value| !users::is_nobody(value))
+}
+
+/// What the cmdlet was about: `ObjectId`, or the parameters that name it.
+fn object_id<'s>(record: &'s Object<'_>) -> Option<&'s str> {
+    record.peek_str("ObjectId").filter(|id| !users::is_nobody(id)).or_else(|| parameter(record, "Identity"))
+}
+
+/// Takes `ObjectId` if it is that text.
+fn take_object(record: &Object<'_>, uid: Option<&str>) {
+    record.take_if("ObjectId", |n| (n.as_str().map(str::trim) == uid).then_some(()));
+}
+
+/// The last part of a canonical name such as `contoso.com/Users/Alice`, or the text as it is.
+fn short_name(identity: &str) -> &str {
+    if identity.contains("://") { identity } else { web_resource::last_part(identity).unwrap_or(identity) }
+}
+
+/// A user by an address, a GUID, or any other identity that Exchange takes.
+fn user(identity: &str) -> Person {
+    let mut person = Person::default();
+    person.read_name(short_name(identity));
+    person
+}
+
+/// A comma list, in brackets or not.
+fn list(text: &str) -> Vec<&str> {
+    text.trim_matches(['{', '}', '(', ')'])
+        .split([',', ';'])
+        .map(|part| part.trim_matches(['"', '\'', ' ']))
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// Permissions and role assignments: who, which rights, on what.
+fn access(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let assignee = ASSIGNEES.iter().find_map(|name| parameter(record, name))?;
+    let privileges = match parameter(record, "AccessRights").or_else(|| parameter(record, "Role")) {
+        Some(rights) => list(rights),
+        // A member of a case or a case administrator: the cmdlet itself names the right.
+        None if context.operation.to_ascii_lowercase().contains("case") => vec![noun(&context.operation)],
+        None => return None,
+    };
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    event.set("user", user(assignee).user());
+    event.set("privileges", privileges);
+    let mut resource = Attributes::of("resource_details");
+    let uid = object_id(record);
+    take_object(record, uid);
+    resource.set("uid", uid);
+    resource.set("name", parameter(record, "Identity").or(uid).map(short_name));
+    resource.set("type", noun(&context.operation).trim_end_matches("Permission"));
+    event.set("resources", vec![resource].into_iter().filter(|r| r.has("uid")).collect::<Vec<_>>());
+    Some(vec![event])
+}
+
+/// Groups and their members: one event for each member that the cmdlet names.
+fn group(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let name = parameter(record, "Identity").or_else(|| parameter(record, "Name")).or_else(|| object_id(record))?;
+    let members = ["Member", "Members", "Links"].iter().find_map(|name| parameter(record, name)).map(list).unwrap_or_default();
+    let mut event = context.event();
+    let with_members = [3, 4].contains(&context.activity());
+    caller::write(context, record, &mut event);
+    let uid = object_id(record);
+    take_object(record, uid);
+    let mut group = Attributes::of("group");
+    group.set("name", short_name(name));
+    group.set("uid", uid);
+    group.set("type", noun(&context.operation).trim_end_matches("Member").trim_end_matches("Links"));
+    event.set("group", group);
+    event.set("privileges", parameter(record, "LinkType").filter(|_| with_members).map(list).unwrap_or_default());
+    if !with_members || members.is_empty() {
+        return Some(vec![event]);
+    }
+    let of_member = |member: &&str| {
+        let mut event = event.clone();
+        event.set("user", user(member).user());
+        event
+    };
+    Some(members.iter().map(of_member).collect())
+}
+
+/// Mailboxes and mail users that come and go with their account.
+fn account(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let names = ["UserPrincipalName", "MicrosoftOnlineServicesID", "WindowsLiveID", "PrimarySmtpAddress", "Identity", "Name"];
+    let uid = object_id(record);
+    let name = names.iter().find_map(|name| parameter(record, name)).or(uid)?;
+    let mut person = user(name);
+    person.full_name = parameter(record, "DisplayName").map(str::to_owned);
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    event.set("user", person.user());
+    Some(vec![event])
+}
+
+/// Searches through other people's mail or through the audit log.
+fn search(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let noun = noun(&context.operation);
+    let uid = object_id(record);
+    // Without a name of its own, what is searched is what the cmdlet is named after.
+    let name = parameter(record, "Name").or(uid).unwrap_or(noun);
+    let mut resource = web_resource::new(noun, uid, Some(name))?;
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    take_object(record, uid);
+    resource.set("data", named_values::take(context, record, "Parameters"));
+    event.set("web_resources", vec![resource]);
+    Some(vec![event])
+}
+
+/// Everything else: the entity that was changed or read, with all parameters.
+fn entity(context: &Context<'_>, record: &Object<'_>) -> Event {
+    let mut event = if context.rule.class_uid == 3004 {
+        context.event()
+    } else {
+        // A name such as Set-ManagementRoleAssignment that didn't say to whom.
+        Event::new(3004, tables::by_verb(3004, &context.operation), &context.operation)
+    };
+    caller::write(context, record, &mut event);
+    let noun = noun(&context.operation);
+    let uid = object_id(record);
+    take_object(record, uid);
+    let name = record.take_str("ModifiedObjectResolvedName").or_else(|| parameter(record, "Name")).or(uid);
+    let mut entity = Attributes::of("managed_entity");
+    entity.set("uid", uid);
+    // A cmdlet without an object is about all objects of its noun.
+    entity.set("name", name.unwrap_or(noun));
+    let kind = kind(noun);
+    entity.set_enum("type_id", kind, Some(noun));
+    if kind == 2 {
+        let mut user = user(parameter(record, "Identity").or(uid).unwrap_or_default()).user();
+        let forward = ["ForwardingSmtpAddress", "ForwardingAddress"].iter().find_map(|name| {
+            let address = parameter(record, name)?;
+            let address = address.get(..5).filter(|p| p.eq_ignore_ascii_case("smtp:")).map_or(address, |_| &address[5..]);
+            Some(address).filter(|a| users::is_email(a))
+        });
+        if !user.is_empty() {
+            user.set("forward_addr", forward);
+        }
+        entity.set("user", user);
+    } else if noun.eq_ignore_ascii_case("InboxRule") {
+        // `ObjectId` is `mailbox\rule`.
+        let owner = parameter(record, "Mailbox").or_else(|| Some(uid?.rsplit_once('\\')?.0));
+        entity.set("user", owner.map(|owner| user(owner.rsplit('\\').next().unwrap_or(owner)).user()));
+    }
+    entity.set("data", data(context, record));
+    event.set("entity", entity);
+    event
+}
+
+/// The entity type of a noun: 2 User, 3 Group, 5 Policy, else 99 Other.
+fn kind(noun: &str) -> i64 {
+    let lower = noun.to_ascii_lowercase();
+    match lower.as_str() {
+        "mailbox" | "casmailbox" | "user" | "mailuser" | "remotemailbox" | "syncmailuser" => 2,
+        "distributiongroup" | "dynamicdistributiongroup" | "unifiedgroup" | "rolegroup" | "securitygroup" => 3,
+        _ if lower.ends_with("policy") => 5,
+        _ => 99,
+    }
+}
+
+/// Parameters, and modified properties where a data-centre cmdlet has them.
+fn data(context: &Context<'_>, record: &Object<'_>) -> Option<Value> {
+    let parameters = named_values::take(context, record, "Parameters");
+    let modified = named_values::take(context, record, "ModifiedProperties");
+    match (parameters, modified) {
+        (parameters, None) => parameters,
+        (None, Some(modified)) => Some(Value::Object(Map::from_iter([("ModifiedProperties".to_owned(), modified)]))),
+        (Some(Value::Object(mut parameters)), Some(modified)) => {
+            parameters.insert("ModifiedProperties".to_owned(), modified);
+            Some(Value::Object(parameters))
+        }
+        (Some(parameters), Some(modified)) => Some(Value::Object(Map::from_iter([
+            ("Parameters".to_owned(), parameters),
+            ("ModifiedProperties".to_owned(), modified),
+        ]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nouns_and_names() {
+        assert_eq!(noun("Set-OwaMailboxPolicy"), "OwaMailboxPolicy");
+        assert_eq!(noun("odd"), "odd");
+        assert_eq!(short_name("EURP.PROD.OUTLOOK.COM/Hosted/contoso.com/Alice"), "Alice");
+        assert_eq!(short_name("alice@contoso.com"), "alice@contoso.com");
+        assert_eq!((kind("Mailbox"), kind("UnifiedGroup"), kind("AntiPhishPolicy"), kind("TransportRule")), (2, 3, 5, 99));
+    }
+
+    #[test]
+    fn lists_of_rights() {
+        assert_eq!(list("FullAccess, SendAs"), ["FullAccess", "SendAs"]);
+        assert_eq!(list("{FullAccess}"), ["FullAccess"]);
+        assert_eq!(list(" , "), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,115 @@
+//! Mail that was sent from a mailbox (Send, SendAs, SendOnBehalf of mailbox auditing): OCSF Email Activity.
+//!
+//! Invariant: `email.from` is the visible sender and `email.sender` who really sent; both only if they are addresses.
+
+use super::{
+    caller,
+    context::Context,
+    event::{Attributes, Event},
+    mailbox,
+    record::{Node, Object},
+    users,
+};
+
+/// A sent message. None if the record names neither a sender's nor a recipient's address.
+pub fn map(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let address = |name: &&str| record.peek_str(name).filter(|a| users::is_email(a)).map(|a| (*name, a));
+    let shown = ["SendAsUserSmtp", "SendOnBehalfOfUserSmtp", "MailboxOwnerUPN"];
+    let from = shown.iter().find_map(|name| address(name));
+    let to = recipients(record);
+    if from.is_none() && to.is_empty() {
+        return None;
+    }
+    let mut email = Attributes::of("email");
+    if let Some((name, from)) = from {
+        record.take(name);
+        email.set("from", from);
+    }
+    email.set("sender", record.peek_str("UserId").filter(|id| users::is_email(id)));
+    email.set("to", to.clone());
+    if let Some(item) = record.object("Item") {
+        email.set("subject", item.take_str("Subject"));
+        email.set("message_uid", item.take_str("InternetMessageId"));
+        email.set("uid", item.take_if("Id", |n| n.as_str().filter(|id| !users::is_nobody(id))));
+        email.set("size", item.take_int("SizeInBytes"));
+        email.set("files", item.take_str("Attachments").map(files));
+    }
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    mailbox::write_owner(context, record, &mut event);
+    event.set("from", from.map(|(_, from)| from));
+    event.set_enum("direction_id", direction(from.map(|(_, from)| from), &to), None);
+    event.set("to", to);
+    event.set("email", email);
+    Some(vec![event])
+}
+
+/// `recipientList`: taken if every entry is an address.
+fn recipients<'s>(record: &'s Object<'_>) -> Vec<&'s str> {
+    let address = |entry: &'s Node<'_>| {
+        let text = entry.as_object().map_or_else(|| entry.as_str(), |object| object.peek_str("Address"));
+        text.map(str::trim).filter(|a| users::is_email(a))
+    };
+    let items = record.items("recipientList");
+    let to: Vec<&str> = items.iter().filter_map(address).collect();
+    let names = |entry: &Node<'_>| entry.as_object().is_some_and(|object| object.peek_str("Name").is_some());
+    // Display names have no place in the event.
+    if to.len() == items.len() && !items.iter().any(names) {
+        record.take("recipientList");
+    }
+    to
+}
+
+/// 3 Internal if all recipients are of the sender's domain, 2 Outbound if one is not, 0 if the record names none.
+fn direction(from: Option<&str>, to: &[&str]) -> i64 {
+    let domain = |address: &str| address.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+    match from {
+        Some(from) if !to.is_empty() => {
+            let own = domain(from);
+            if to.iter().all(|to| domain(to) == own) { 3 } else { 2 }
+        }
+        _ => 0,
+    }
+}
+
+/// `a.pdf (1234b); b (draft).docx (99b)`: names and sizes.
+fn files(text: &str) -> Vec<Attributes> {
+    let file = |part: &str| {
+        let part = part.trim();
+        let sized = part.rsplit_once(" (").and_then(|(name, size)| Some((name, size.strip_suffix("b)")?.parse::<i64>().ok()?)));
+        let (name, size) = sized.map_or((part, None), |(name, size)| (name, Some(size)));
+        if name.is_empty() {
+            return None;
+        }
+        let mut file = Attributes::of("file");
+        file.set("name", name);
+        file.set("size", size);
+        file.set_enum("type_id", 1, None);
+        Some(file)
+    };
+    text.split(';').filter_map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::normalize::event::Present;
+
+    #[test]
+    fn attachments_in_one_text() {
+        let files = files("tps (report) 1.docx (1024b); image.jpg (8192b);odd").present();
+        let file = |name: &str, size: i64| json!({"name": name, "size": size, "type_id": 1, "type": "Regular File"});
+        let odd = json!({"name": "odd", "type_id": 1, "type": "Regular File"});
+        assert_eq!(files, Some(json!([file("tps (report) 1.docx", 1024), file("image.jpg", 8192), odd])));
+    }
+
+    #[test]
+    fn where_mail_goes() {
+        assert_eq!(direction(Some("a@contoso.com"), &["b@Contoso.com"]), 3);
+        assert_eq!(direction(Some("a@contoso.com"), &["b@contoso.com", "c@example.net"]), 2);
+        assert_eq!(direction(Some("a@contoso.com"), &[]), 0);
+        assert_eq!(direction(None, &["b@contoso.com"]), 0);
+    }
+}

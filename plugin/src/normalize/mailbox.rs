@@ -1,0 +1,262 @@
+//! Mailbox auditing (record types 2, 3, 19 and 50, and mailbox searches, 101): who read, changed, moved or deleted which items of whose
+//! mailbox (OCSF Web Resources Activity), who may (User Access Management), and rules that outlook clients change (Entity Management).
+//!
+//! Invariant: one resource for each message or folder that the record lists; a list is taken only if each of its items became
+//! a resource, else it stays in the record.
+
+use serde_json::Value;
+
+use super::{
+    caller,
+    context::Context,
+    event::{Attributes, Event},
+    generic, mail_sent, named_values,
+    record::{Node, Object},
+    times,
+    users::{self, Person},
+    web_resource,
+};
+
+const MESSAGE: &str = "Email message";
+const FOLDER: &str = "Mail folder";
+
+/// A record of mailbox auditing.
+pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    match context.rule.class_uid {
+        4009 => mail_sent::map(context, record),
+        3005 => folder_permission(context, record),
+        3004 => inbox_rule(context, record),
+        _ => None,
+    }
+    .or_else(|| items(context, record))
+    .unwrap_or_else(|| generic::map(context, record))
+}
+
+/// The mailbox's owner, so that access by somebody else can be searched for.
+pub fn write_owner(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
+    let mut endpoint = Attributes::of("network_endpoint");
+    endpoint.set("owner", owner(record));
+    if !endpoint.is_empty() {
+        record.take("MailboxOwnerUPN");
+        endpoint.set("svc_name", if context.workload.is_empty() { "Exchange" } else { &context.workload });
+    }
+    event.set("dst_endpoint", endpoint);
+}
+
+fn owner(record: &Object<'_>) -> Attributes {
+    let mut person = Person::default();
+    if let Some(upn) = record.peek_str("MailboxOwnerUPN") {
+        person.read_name(upn);
+    }
+    person.user()
+}
+
+/// An id that is one: Exchange writes words where it has none.
+fn id<'s>(object: &'s Object<'_>, name: &str) -> Option<&'s str> {
+    object.peek_str(name).filter(|id| !users::is_nobody(id) && *id != "ErrorDuringIdConversion")
+}
+
+/// Items and folders that were read, changed, moved, deleted or searched.
+fn items(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let mut resources = Vec::new();
+    for (list, items) in [("Folders", "FolderItems"), ("Messages", "MessageItems")] {
+        if let Some(mut found) = aggregated(context, record, list, items) {
+            record.take(list);
+            resources.append(&mut found);
+        }
+    }
+    let affected: Option<Vec<_>> =
+        record.items("AffectedItems").iter().map(|item| message(context, item.as_object()?)).collect();
+    if let Some(mut affected) = affected {
+        record.take("AffectedItems");
+        resources.append(&mut affected);
+    }
+    if let Some(item) = record.object("Item")
+        && let Some(resource) = single(context, item)
+    {
+        record.take("Item");
+        resources.push(resource);
+    }
+    if let Some(query) = ["QueryText", "SearchQueryText"].iter().find_map(|name| record.peek_str(name)) {
+        resources.extend(searched(context, record, query));
+    }
+    if resources.is_empty()
+        && let Some(resource) = record.object("Folder").and_then(|f| folder(context, f))
+    {
+        record.take("Folder");
+        resources.push(resource);
+    }
+    if resources.is_empty() {
+        // Nothing listed: it is the mailbox as a whole.
+        resources.extend(web_resource::new("Mailbox", id(record, "MailboxGuid"), id(record, "MailboxOwnerUPN")));
+    }
+    if resources.is_empty() {
+        return None;
+    }
+    let mut event = if context.rule.class_uid == 6001 { context.event() } else { context.event_of(6001) };
+    caller::write(context, record, &mut event);
+    if let Some(target) = record.object("DestFolder").and_then(|f| folder(context, f)) {
+        record.take("DestFolder");
+        event.set("web_resources_result", vec![target_of(context, record, target)]);
+    }
+    if let Some(upn) = record.peek_str("MailboxOwnerUPN") {
+        resources.iter_mut().for_each(|r| add(r, "MailboxOwnerUPN", upn));
+    }
+    write_owner(context, record, &mut event);
+    event.set("web_resources", resources);
+    event.set("count", record.take_int("OperationCount"));
+    Some(vec![event])
+}
+
+/// Adds a text to a resource's `data`.
+fn add(resource: &mut Attributes, name: &str, text: &str) {
+    let mut data = match resource.remove("data") {
+        Some(Value::Object(data)) => data,
+        _ => serde_json::Map::new(),
+    };
+    data.entry(name).or_insert_with(|| Value::from(text));
+    resource.set("data", Value::Object(data));
+}
+
+/// The folder of another mailbox that items went to.
+fn target_of(context: &Context<'_>, record: &Object<'_>, mut target: Attributes) -> Attributes {
+    const MAILBOX: [&str; 4] =
+        ["DestMailboxId", "DestMailboxOwnerUPN", "DestMailboxOwnerSid", "DestMailboxOwnerMasterAccountSid"];
+    for (name, value) in web_resource::take_members(context, record, &MAILBOX) {
+        if let Value::String(text) = value {
+            add(&mut target, &name, &text);
+        }
+    }
+    target
+}
+
+/// Aggregated access: one resource for each item, or for the folder if it lists none. None if there is no such list or one of its
+/// entries can't be read.
+fn aggregated(context: &Context<'_>, record: &Object<'_>, list: &str, items: &str) -> Option<Vec<Attributes>> {
+    let mut resources = Vec::new();
+    for entry in record.items(list) {
+        let entry = entry.as_object()?;
+        let listed = entry.items(items);
+        if listed.is_empty() {
+            resources.push(folder(context, entry)?);
+        }
+        for item in listed {
+            let mut resource = message(context, item.as_object()?)?;
+            if let Some(path) = entry.peek_str("Path") {
+                add(&mut resource, "Path", path);
+            }
+            if let Some(uid) = entry.peek_str("Id") {
+                add(&mut resource, "FolderId", uid);
+            }
+            resources.push(resource);
+        }
+    }
+    (!resources.is_empty()).then_some(resources)
+}
+
+/// A message, by the id that it has everywhere, else by that of its copy here.
+fn message(context: &Context<'_>, item: &Object<'_>) -> Option<Attributes> {
+    let uid = ["InternetMessageId", "ImmutableId", "Id"].iter().find_map(|name| Some((*name, id(item, name)?)));
+    let mut resource = web_resource::new(MESSAGE, uid.map(|(_, uid)| uid), id(item, "Subject"))?;
+    let created = item.peek_str("CreationTime").and_then(times::parse);
+    resource.set("created_time", created);
+    let mut told = vec!["Subject"];
+    told.extend(uid.map(|(name, _)| name));
+    told.extend(created.map(|_| "CreationTime"));
+    resource.set("data", Value::Object(web_resource::members(context, item, &told)));
+    Some(resource)
+}
+
+/// `Item`: a message, or a folder where nothing but its folder is told of it.
+fn single(context: &Context<'_>, item: &Object<'_>) -> Option<Attributes> {
+    let parent = item.object("ParentFolder");
+    let of_message = ["Subject", "InternetMessageId", "Attachments"].iter().any(|name| id(item, name).is_some());
+    match parent {
+        Some(parent) if !of_message && (id(item, "Id").is_none() || id(item, "Id") == id(parent, "Id")) => {
+            folder(context, parent)
+        }
+        _ => message(context, item),
+    }
+}
+
+fn folder(context: &Context<'_>, folder: &Object<'_>) -> Option<Attributes> {
+    let name = id(folder, "Path").or_else(|| id(folder, "Name"));
+    let mut resource = web_resource::new(FOLDER, id(folder, "Id"), name)?;
+    let told = if id(folder, "Path").is_some() { "Path" } else { "Name" };
+    resource.set("data", Value::Object(web_resource::members(context, folder, &["Id", told])));
+    Some(resource)
+}
+
+/// A search: what was asked, in whose mail.
+fn searched(context: &Context<'_>, record: &Object<'_>, query: &str) -> Option<Attributes> {
+    let mut resource = web_resource::new("Search", None, Some(query))?;
+    resource.set(
+        "data",
+        Value::Object(web_resource::take_members(context, record, &["QueryText", "SearchQueryText", "QuerySource", "ScenarioName"])),
+    );
+    Some(resource)
+}
+
+/// Rights on a folder: who got or lost which.
+fn folder_permission(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let item = record.object("Item")?;
+    let parent = item.object("ParentFolder")?;
+    let member = id(parent, "MemberUpn").or_else(|| id(parent, "MemberSid"))?;
+    let rights: Vec<&str> = parent.peek_str("MemberRights")?.split(',').map(str::trim).filter(|r| !r.is_empty()).collect();
+    if rights.is_empty() {
+        return None;
+    }
+    let mut person = Person::default();
+    person.read_name(member);
+    person.uid_alt = parent.take_if("MemberSid", |n| n.as_str().filter(|sid| users::is_sid(sid)).map(str::to_owned));
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    event.set("user", person.user());
+    event.set("privileges", rights);
+    let mut resource = Attributes::of("resource_details");
+    resource.set("uid", id(parent, "Id"));
+    resource.set("name", id(parent, "Path").or_else(|| id(parent, "Name")));
+    if resource.is_empty() {
+        resource.set("name", id(record, "MailboxGuid"));
+    }
+    if !resource.is_empty() {
+        resource.set("type", FOLDER);
+        resource.set("owner", owner(record));
+        record.take("MailboxOwnerUPN");
+    }
+    for name in ["Id", "MemberUpn", "MemberRights", if id(parent, "Path").is_some() { "Path" } else { "Name" }] {
+        parent.take(name);
+    }
+    item.take_if("Id", |n| (n.as_str() == parent.peek_str("Id")).then_some(()));
+    event.set("resources", vec![resource]);
+    Some(vec![event])
+}
+
+/// A rule that a client changed: `OperationProperties` hold its name, conditions and actions.
+fn inbox_rule(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let properties = record.pairs("OperationProperties");
+    let uid = properties.peek("RuleId").and_then(Node::to_text);
+    let name = properties.peek_str("RuleName").or_else(|| properties.peek_str("Name"));
+    if uid.is_none() && name.is_none() {
+        return None;
+    }
+    let activity = match properties.peek_str("RuleOperation") {
+        Some("AddMailboxRule") => 1,
+        Some("RemoveMailboxRule") => 4,
+        _ => context.activity(),
+    };
+    let mut event = Event::new(3004, activity, &context.operation);
+    caller::write(context, record, &mut event);
+    let mut entity = Attributes::of("managed_entity");
+    entity.set("uid", uid);
+    entity.set("name", name);
+    entity.set_enum("type_id", 99, Some("InboxRule"));
+    let owner = owner(record);
+    if !owner.is_empty() {
+        record.take("MailboxOwnerUPN");
+    }
+    entity.set("user", owner);
+    entity.set("data", named_values::take(context, record, "OperationProperties"));
+    event.set("entity", entity);
+    Some(vec![event])
+}

@@ -1,0 +1,252 @@
+//! The rest of `Audit.General`: Power BI, Forms, Viva Engage, eDiscovery, Dynamics, Planner, quarantine, attack simulation and what comes
+//! after them. OCSF Web Resources Activity, File Hosting Activity, and the classes of groups, accounts and settings.
+//!
+//! Invariant: a record whose thing has neither name nor id goes through [`generic::map`]; only the members that name things are known
+//! here, and all others stay.
+
+use serde_json::{Map, Value};
+
+use super::{
+    caller,
+    context::Context,
+    event::{Attributes, Event},
+    findings, generic,
+    record::{Node, Object},
+    tables, users, web_resource,
+};
+
+/// How a workload names a thing: the kind, and the members of its id and its name; the first that is there is what the record is about.
+struct Naming {
+    kind: &'static str,
+    uid: &'static str,
+    name: &'static str,
+}
+
+const fn naming(kind: &'static str, uid: &'static str, name: &'static str) -> Naming {
+    Naming { kind, uid, name }
+}
+
+/// Microsoft: Management Activity API, Power BI schema; the ids are beside the names.
+const POWER_BI: [Naming; 6] = [
+    naming("Report", "ReportId", "ReportName"),
+    naming("Dashboard", "DashboardId", "DashboardName"),
+    naming("Dataset", "DatasetId", "DatasetName"),
+    naming("Item", "ArtifactId", "ArtifactName"),
+    naming("Item", "ObjectId", "ItemName"),
+    naming("Workspace", "WorkspaceId", "WorkSpaceName"),
+];
+const FORMS: [Naming; 1] = [naming("Form", "FormId", "FormName")];
+const YAMMER: [Naming; 4] = [
+    naming("File", "FileId", "FileName"),
+    naming("Group", "GroupId", "GroupName"),
+    naming("Message", "MessageId", ""),
+    naming("Thread", "ThreadId", ""),
+];
+const DYNAMICS: [Naming; 1] = [naming("", "EntityId", "PrimaryFieldValue")];
+const QUARANTINE: [Naming; 1] = [naming("Quarantined message", "NetworkMessageId", "")];
+const INSIGHTS: [Naming; 1] = [naming("Security data", "", "DataType")];
+const SIMULATION: [Naming; 2] =
+    [naming("Attack simulation campaign", "CampaignId", ""), naming("Training course", "CourseId", "")];
+
+fn namings(record_type: i64) -> &'static [Naming] {
+    match record_type {
+        20 | 357 => &POWER_BI,
+        66 => &FORMS,
+        22 => &YAMMER,
+        21 => &DYNAMICS,
+        52 => &INSIGHTS,
+        65 => &QUARANTINE,
+        85 | 88 | 218 => &SIMULATION,
+        _ => &[],
+    }
+}
+
+/// A record of `Audit.General` that no other mapping knows better.
+pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    let mapped = match context.rule.class_uid {
+        6001 => web_activity(context, record),
+        6006 => file_activity(context, record),
+        3006 => group_change(context, record),
+        3001 => account_change(context, record),
+        3004 | 3005 if !namings(context.record_type_number()).is_empty() => return change(context, record),
+        _ => None,
+    };
+    mapped.map_or_else(|| generic::map(context, record), |event| vec![event])
+}
+
+/// What the record is about. Looks, and takes only once it is found.
+fn thing(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
+    let number = context.record_type_number();
+    for naming in namings(number) {
+        let (uid, name) = (text(record, naming.uid), text(record, naming.name));
+        if uid.is_none() && name.is_none() {
+            continue;
+        }
+        let kind = match naming.kind {
+            "Item" => record.peek_str("ArtifactKind").unwrap_or("Item"),
+            "" => record.peek_str("EntityName").unwrap_or("Record"),
+            kind => kind,
+        };
+        let resource = web_resource::new(kind, uid.as_deref(), name.as_deref());
+        if resource.is_some() {
+            record.take(naming.uid);
+            record.take(naming.name);
+            spend_object(record, &[uid.as_deref(), name.as_deref()]);
+            return resource;
+        }
+    }
+    // Any other: the object, by the record type's own name.
+    let object = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id))?;
+    let kind = context.record_type.map(|t| t.name).filter(|n| !n.is_empty()).unwrap_or(&context.workload);
+    let resource = web_resource::new(kind, Some(object), web_resource::last_part(object));
+    record.take("ObjectId");
+    resource
+}
+
+fn text(record: &Object<'_>, name: &str) -> Option<String> {
+    let text = record.peek(name)?.to_text()?;
+    (!users::is_nobody(&text)).then(|| text.into_owned())
+}
+
+/// `ObjectId` often says again what another member says.
+fn spend_object(record: &Object<'_>, said: &[Option<&str>]) {
+    record.take_if("ObjectId", |n| n.as_str().map(str::trim).filter(|id| said.contains(&Some(*id))));
+}
+
+fn web_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+    let mut resource = thing(context, record)?;
+    let mut data: Map<String, Value> = Map::new();
+    let members: &[&str] = match context.record_type_number() {
+        20 | 357 => &["SharingInformation", "WorkSpaceName", "DatasetName", "DashboardName", "CapacityName"],
+        66 => &["FormTypes", "ActivityParameters"],
+        65 => &["ReleaseTo"],
+        _ => &[],
+    };
+    data.extend(web_resource::take_members(context, record, members));
+    resource.set("data", Value::Object(data));
+    let mut event = Event::new(6001, activity(context, record), &context.operation);
+    if let Some(url) = record.take_if("ItemUrl", |n| n.as_str().filter(|u| u.contains("://"))) {
+        resource.set("url_string", url);
+    }
+    event.set("web_resources", vec![resource]);
+    write_common(context, record, &mut event);
+    Some(event)
+}
+
+/// The activity: of a request about quarantine by its type (Microsoft: enumeration RequestType), else what the tables say.
+fn activity(context: &Context<'_>, record: &Object<'_>) -> i64 {
+    if context.record_type_number() != 65 {
+        return context.activity();
+    }
+    let kind = record.peek("RequestType").and_then(Node::to_text).unwrap_or_default();
+    match kind.to_ascii_lowercase().as_str() {
+        "0" | "preview" | "4" | "viewheader" => 2,
+        "1" | "delete" => 4,
+        "3" | "export" => 7,
+        _ => 99,
+    }
+}
+
+/// Caller and outcome; Power BI says the latter in a way of its own.
+fn write_common(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
+    caller::write(context, record, event);
+    if let Some(success) = record.take_bool("IsSuccess") {
+        event.set_enum("status_id", if success { 1 } else { 2 }, None);
+        event.set_severity(if success { 1 } else { 2 });
+    }
+    let power_bi = [20, 357].contains(&context.record_type_number());
+    if let Some(id) = record.take_if("ActivityId", |n| n.as_str().filter(|id| power_bi && !users::is_nobody(id))) {
+        event.metadata().set("correlation_uid", id);
+    }
+}
+
+/// Files of Viva Engage.
+fn file_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+    let name = record.peek_str("FileName").or_else(|| record.peek_str("ObjectId"));
+    let mut file = findings::file(name, None);
+    if file.is_empty() {
+        return None;
+    }
+    record.take("FileName");
+    spend_object(record, &[name]);
+    file.set("uid", record.take_text("FileId"));
+    let mut event = context.event();
+    event.set("file", file);
+    write_common(context, record, &mut event);
+    Some(event)
+}
+
+fn group_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+    let name = record.peek_str("GroupName").or_else(|| record.peek_str("ObjectId")).filter(|n| !users::is_nobody(n))?;
+    let mut group = Attributes::of("group");
+    group.set("name", name);
+    group.set("type", context.workload.as_str());
+    record.take("GroupName");
+    spend_object(record, &[Some(name)]);
+    let mut event = context.event();
+    event.set("group", group);
+    write_common(context, record, &mut event);
+    Some(event)
+}
+
+/// A user of Viva Engage who was suspended, or a sender who was barred from sending or let in again.
+fn account_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+    let hygiene = context.record_type_number() == 51;
+    let member = if hygiene { "UserId" } else { "TargetUserId" };
+    let name = record.peek_str(member).or_else(|| record.peek_str("ObjectId")).filter(|n| !users::is_nobody(n))?;
+    let user = findings::user(Some(name));
+    let id = match record.peek_str("Event").map(str::to_ascii_lowercase).as_deref() {
+        Some("listed") => 5,
+        Some("delisted") => 2,
+        _ => context.activity(),
+    };
+    let mut event = Event::new(3001, id, &context.operation);
+    if !hygiene {
+        record.take(member);
+        spend_object(record, &[Some(name)]);
+    }
+    event.set("user", user);
+    write_common(context, record, &mut event);
+    event.set("status_detail", record.take_str("Reason"));
+    Some(event)
+}
+
+/// A setting, or who may use a workspace: User Access Management if the record says who got which role, else Entity Management.
+fn change(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    let members: Vec<(&str, &str)> = record
+        .items("MembershipInformation")
+        .iter()
+        .filter_map(Node::as_object)
+        .filter_map(|m| Some((m.peek_str("MemberEmail")?, m.peek_str("Status")?)))
+        .collect();
+    if context.rule.class_uid == 3005 && !members.is_empty() {
+        if members.len() == record.items("MembershipInformation").len() {
+            record.take("MembershipInformation");
+        }
+        let mut event = context.event();
+        let workspace = ("WorkSpaceName", "WorkspaceId");
+        let name = record.take_str(workspace.0);
+        event.set("resources", vec![findings::resource("Workspace", record.take_str(workspace.1), name, 1)]);
+        write_common(context, record, &mut event);
+        let granted = members.into_iter().map(|(name, role)| {
+            let mut event = event.clone();
+            event.set("user", findings::user(Some(name)));
+            event.set("privileges", vec![role]);
+            event
+        });
+        return granted.collect();
+    }
+    let Some(thing) = thing(context, record) else { return generic::map(context, record) };
+    let id =
+        if context.rule.class_uid == 3004 { context.activity() } else { tables::by_verb(3004, &context.operation) };
+    let mut event = Event::new(3004, id, &context.operation);
+    let mut entity = Attributes::of("managed_entity");
+    entity.set("uid", thing.get("uid").cloned());
+    entity.set("name", thing.get("name").cloned());
+    entity.set_enum("type_id", 99, thing.text("type"));
+    let members = ["SwitchState", "ModifiedProperties", "MembershipInformation", "ActivityParameters"];
+    entity.set("data", Value::Object(web_resource::take_members(context, record, &members)));
+    event.set("entity", entity);
+    write_common(context, record, &mut event);
+    vec![event]
+}

@@ -96,6 +96,18 @@ impl transform::Guest for Component {
             let normalizer = slot.as_ref().ok_or_else(|| {
                 invalid_config("The transform was called before it was configured; call configure first.".to_owned())
             })?;
+            let lines = memchr::memchr_iter(b'\n', &input.data).count();
+            if lines != input.count as usize || input.data.last().is_some_and(|last| *last != b'\n') {
+                return Err(types::Error {
+                    kind: types::ErrorKind::BadData,
+                    code: "no-batch".to_owned(),
+                    message: format!(
+                        "The batch says that it has {} lines and has {lines}; each line has to end with a line feed.",
+                        input.count
+                    ),
+                    retry_after_ms: None,
+                });
+            }
             let output = normalizer.process(&stream, &input.data, now_ms).map_err(|error| types::Error {
                 kind: types::ErrorKind::BadData,
                 code: "unknown-stream".to_owned(),

@@ -7,3 +7,4 @@ mod components;
 mod demonstration;
 mod harness;
 mod killing;
+mod limits;

@@ -64,7 +64,9 @@ enum Command {
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(&cli.global);
+    // Who tries the demonstration wants to see its events and its table.
+    let usual = if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" };
+    log_to_stderr(&cli.global, usual);
     let result = match cli.command {
         Command::Demo(command) => command.run(&cli.global),
         Command::Run(command) => command.run(&cli.global),
@@ -83,10 +85,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn log_to_stderr(global: &Global) {
+fn log_to_stderr(global: &Global, usual: &str) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "warn",
-        (false, 0) => "info",
+        (false, 0) => usual,
         (false, 1) => "info,m365_pipe=debug,plugin=debug",
         (false, _) => "info,m365_pipe=trace,plugin=trace",
     };

@@ -44,7 +44,10 @@ impl Normalize {
                 format!("There is no stream {:?}. The streams are: {}.", self.stream, names.join(", ")),
             ));
         }
-        let settings = json!({"tenant": self.tenant.as_deref().unwrap_or(NO_TENANT)}).to_string();
+        let settings = match &self.tenant {
+            Some(tenant) => json!({"tenant": tenant}),
+            None => json!({}),
+        };
         let rejects: Box<dyn Write> = match &self.rejects {
             Some(path) => {
                 Box::new(BufWriter::new(File::create(path).map_err(|error| Failure::file("written to", path, &error))?))
@@ -52,7 +55,7 @@ impl Normalize {
             None => Box::new(io::stderr()),
         };
         let mut job = Job {
-            transformer: Transformer::new(plugin, settings),
+            transformer: Transformer::new(plugin, settings.to_string()),
             stream: &self.stream,
             out: BufWriter::with_capacity(1 << 20, io::stdout().lock()),
             rejects,
@@ -71,9 +74,6 @@ impl Normalize {
         Ok(if job.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit_codes::REJECTS) })
     }
 }
-
-/// The tenant of records that name none.
-const NO_TENANT: &str = "00000000-0000-0000-0000-000000000000";
 
 fn job_rejects(path: &Option<PathBuf>) -> PathBuf {
     path.clone().unwrap_or_else(|| PathBuf::from("standard error"))

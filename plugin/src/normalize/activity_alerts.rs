@@ -20,9 +20,8 @@ pub fn map_policy_alert(context: &Context<'_>, record: &Object<'_>) -> Vec<Event
     let Some(uid) = record.take_str("AlertId") else { return map_other(context, record) };
     let status = record.take_str("Status");
     let mut event = event_with_status(context, context.activity(), status);
-    if record.peek_str("ObjectId") == Some(uid) {
-        record.take("ObjectId");
-    }
+    let entity_id = record.peek_str("AlertEntityId");
+    record.take_if("ObjectId", |n| n.as_str().filter(|id| *id == uid || entity_id == Some(*id)));
     let text = record.peek_str("Data");
     let parsed = text.and_then(|t| record::parse(t.as_bytes()).ok());
     let data = parsed.as_ref().and_then(Node::as_object);
@@ -54,15 +53,15 @@ pub fn map_policy_alert(context: &Context<'_>, record: &Object<'_>) -> Vec<Event
     findings::write_severity(&mut event, record.take_str("Severity"));
     event.set("comment", record.take_str("Comments"));
 
-    let mut evidence = entity(record.take_str("EntityType"), record.take_str("AlertEntityId"));
+    let mut evidences = vec![entity(record.take_str("EntityType"), record.take_str("AlertEntityId"))];
     if let Some(data) = data {
-        let who = data.peek_str("f3u").filter(|who| users::is_email(who));
-        if let Some(who) = who {
-            evidence.set_if_absent("user", findings::user(Some(who)));
-        }
+        let mut evidence = Attributes::of("evidences");
         evidence.set("data", context.take_value(record, "Data"));
+        evidence.set("user", findings::user(data.peek_str("f3u").filter(|who| users::is_email(who))));
+        evidence.set("name", "Alert data");
+        evidences.push(evidence);
     }
-    event.set("evidences", vec![evidence]);
+    event.set("evidences", evidences);
     write_service(context, &mut event, record);
     vec![event]
 }
@@ -352,9 +351,14 @@ fn submitted(record: &Object<'_>) -> Option<serde_json::Value> {
     let address = findings::mail_address(from)?;
     let mut email = Attributes::of("email");
     email.set("from", address);
-    for name in ["P2Sender", "P1Sender"] {
-        record.take_if(name, |n| (n.as_str()?.trim() == from).then_some(()));
+    record.take_if("P2Sender", |n| (n.as_str()?.trim() == address).then_some(()));
+    let own = |n: &Node<'_>| n.as_str().map(str::trim).filter(|t| users::is_email(t)).map(str::to_owned);
+    email.set("return_path", record.take_if("P1Sender", own));
+    let to: Vec<String> = record.items("Recipients").iter().filter_map(own).collect();
+    if to.len() == record.items("Recipients").len() {
+        record.take("Recipients");
     }
+    email.set("to", to);
     email.set("subject", record.take_str("Subject"));
     email.set("message_uid", record.take_str("InternetMessageId"));
     email.set("uid", record.take_str("NetworkMessageId"));

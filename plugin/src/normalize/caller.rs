@@ -88,7 +88,10 @@ mod tests {
 
     #[test]
     fn a_browser_behind_the_name_of_the_client() {
-        assert_eq!(browser("Client=OWA;Mozilla/5.0 (X11; Linux) A/1;"), Some(("Client=OWA", "Mozilla/5.0 (X11; Linux) A/1")));
+        assert_eq!(
+            browser("Client=OWA;Mozilla/5.0 (X11; Linux) A/1;"),
+            Some(("Client=OWA", "Mozilla/5.0 (X11; Linux) A/1"))
+        );
         for none in ["Client=REST;;", "Client=OWA;Action=ViaProxy", "Client=MSExchangeRPC", ""] {
             assert_eq!(browser(none), None, "{none}");
         }

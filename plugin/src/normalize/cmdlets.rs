@@ -18,7 +18,10 @@ use super::{
 };
 
 /// Parameters that name who gets or loses a right. Role assignments name the assignee's kind.
-const ASSIGNEES: [&str; 6] = ["User", "Trustee", "Member", "SecurityGroup", "App", "Computer"];
+const ASSIGNEES: [&str; 5] = ["User", "Trustee", "Member", "SecurityGroup", "App"];
+
+/// From more members than this on there is one event for all, so that a long list isn't copied into as many events.
+const MAX_MEMBERS: usize = 256;
 
 /// A record of a cmdlet.
 pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
@@ -74,7 +77,7 @@ fn list(text: &str) -> Vec<&str> {
 
 /// Permissions and role assignments: who, which rights, on what.
 fn access(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let assignee = ASSIGNEES.iter().find_map(|name| parameter(record, name))?;
+    let (kind, assignee) = ASSIGNEES.iter().find_map(|name| Some((*name, parameter(record, name)?)))?;
     let privileges = match parameter(record, "AccessRights").or_else(|| parameter(record, "Role")) {
         Some(rights) => list(rights),
         // A member of a case or a case administrator: the cmdlet itself names the right.
@@ -91,26 +94,36 @@ fn access(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     resource.set("uid", uid);
     resource.set("name", parameter(record, "Identity").or(uid).map(short_name));
     resource.set("type", noun(&context.operation).trim_end_matches("Permission"));
-    event.set("resources", vec![resource].into_iter().filter(|r| r.has("uid")).collect::<Vec<_>>());
+    let mut resources: Vec<Attributes> = vec![resource].into_iter().filter(|r| r.has("uid")).collect();
+    if ["SecurityGroup", "App"].contains(&kind) {
+        // What stands in the place of the user is none.
+        let mut holder = Attributes::of("resource_details");
+        holder.set("name", assignee);
+        holder.set("type", kind);
+        resources.push(holder);
+    }
+    event.set("resources", resources);
     Some(vec![event])
 }
 
 /// Groups and their members: one event for each member that the cmdlet names.
 fn group(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     let name = parameter(record, "Identity").or_else(|| parameter(record, "Name")).or_else(|| object_id(record))?;
-    let members = ["Member", "Members", "Links"].iter().find_map(|name| parameter(record, name)).map(list).unwrap_or_default();
+    let members =
+        ["Member", "Members", "Links"].iter().find_map(|name| parameter(record, name)).map(list).unwrap_or_default();
     let mut event = context.event();
     let with_members = [3, 4].contains(&context.activity());
     caller::write(context, record, &mut event);
     let uid = object_id(record);
     take_object(record, uid);
     let mut group = Attributes::of("group");
-    group.set("name", short_name(name));
-    group.set("uid", uid);
+    let name = short_name(name);
+    group.set("name", name);
+    group.set("uid", uid.filter(|uid| *uid != name));
     group.set("type", noun(&context.operation).trim_end_matches("Member").trim_end_matches("Links"));
     event.set("group", group);
     event.set("privileges", parameter(record, "LinkType").filter(|_| with_members).map(list).unwrap_or_default());
-    if !with_members || members.is_empty() {
+    if !with_members || members.is_empty() || members.len() > MAX_MEMBERS {
         return Some(vec![event]);
     }
     let of_member = |member: &&str| {
@@ -123,7 +136,7 @@ fn group(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
 
 /// Mailboxes and mail users that come and go with their account.
 fn account(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let names = ["UserPrincipalName", "MicrosoftOnlineServicesID", "WindowsLiveID", "PrimarySmtpAddress", "Identity", "Name"];
+    let names = ["UserPrincipalName", "MicrosoftOnlineServicesID", "PrimarySmtpAddress", "Identity", "Name"];
     let uid = object_id(record);
     let name = names.iter().find_map(|name| parameter(record, name)).or(uid)?;
     let mut person = user(name);
@@ -144,7 +157,7 @@ fn search(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     let mut event = context.event();
     caller::write(context, record, &mut event);
     take_object(record, uid);
-    resource.set("data", named_values::take(context, record, "Parameters"));
+    resource.set("data", data(context, record));
     event.set("web_resources", vec![resource]);
     Some(vec![event])
 }
@@ -172,7 +185,8 @@ fn entity(context: &Context<'_>, record: &Object<'_>) -> Event {
         let mut user = user(parameter(record, "Identity").or(uid).unwrap_or_default()).user();
         let forward = ["ForwardingSmtpAddress", "ForwardingAddress"].iter().find_map(|name| {
             let address = parameter(record, name)?;
-            let address = address.get(..5).filter(|p| p.eq_ignore_ascii_case("smtp:")).map_or(address, |_| &address[5..]);
+            let address =
+                address.get(..5).filter(|p| p.eq_ignore_ascii_case("smtp:")).map_or(address, |_| &address[5..]);
             Some(address).filter(|a| users::is_email(a))
         });
         if !user.is_empty() {
@@ -200,27 +214,25 @@ fn kind(noun: &str) -> i64 {
     }
 }
 
-/// Parameters, and modified properties where a data-centre cmdlet has them.
-fn data(context: &Context<'_>, record: &Object<'_>) -> Option<Value> {
-    let parameters = named_values::take(context, record, "Parameters");
-    let modified = named_values::take(context, record, "ModifiedProperties");
-    match (parameters, modified) {
-        (parameters, None) => parameters,
-        (None, Some(modified)) => Some(Value::Object(Map::from_iter([("ModifiedProperties".to_owned(), modified)]))),
-        (Some(Value::Object(mut parameters)), Some(modified)) => {
-            parameters.insert("ModifiedProperties".to_owned(), modified);
-            Some(Value::Object(parameters))
-        }
-        (Some(parameters), Some(modified)) => Some(Value::Object(Map::from_iter([
-            ("Parameters".to_owned(), parameters),
-            ("ModifiedProperties".to_owned(), modified),
-        ]))),
+/// Parameters by name, and modified properties where a data-centre cmdlet has them. Parameters in one text stay that text.
+fn data(context: &Context<'_>, record: &Object<'_>) -> Value {
+    let mut data = match named_values::take(context, record, "Parameters") {
+        Some(Value::Object(parameters)) => parameters,
+        Some(other) => Map::from_iter([("Parameters".to_owned(), other)]),
+        None => Map::new(),
+    };
+    if let Some(modified) = named_values::take(context, record, "ModifiedProperties") {
+        data.insert("ModifiedProperties".to_owned(), modified);
     }
+    Value::Object(data)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::normalize::Normalizer;
 
     #[test]
     fn nouns_and_names() {
@@ -228,7 +240,10 @@ mod tests {
         assert_eq!(noun("odd"), "odd");
         assert_eq!(short_name("EURP.PROD.OUTLOOK.COM/Hosted/contoso.com/Alice"), "Alice");
         assert_eq!(short_name("alice@contoso.com"), "alice@contoso.com");
-        assert_eq!((kind("Mailbox"), kind("UnifiedGroup"), kind("AntiPhishPolicy"), kind("TransportRule")), (2, 3, 5, 99));
+        assert_eq!(
+            (kind("Mailbox"), kind("UnifiedGroup"), kind("AntiPhishPolicy"), kind("TransportRule")),
+            (2, 3, 5, 99)
+        );
     }
 
     #[test]
@@ -236,5 +251,55 @@ mod tests {
         assert_eq!(list("FullAccess, SendAs"), ["FullAccess", "SendAs"]);
         assert_eq!(list("{FullAccess}"), ["FullAccess"]);
         assert_eq!(list(" , "), Vec::<&str>::new());
+    }
+
+    fn event(record: &serde_json::Value) -> Value {
+        let output =
+            Normalizer::new("{}").unwrap().process("office365.exchange", record.to_string().as_bytes(), 0).unwrap();
+        assert_eq!(output.rejects, []);
+        serde_json::from_slice(&output.data).unwrap()
+    }
+
+    #[test]
+    fn a_permission_without_assignee_is_a_change_of_its_entity() {
+        let event = event(
+            &json!({"Id": "1", "CreationTime": "2025-11-25T09:00:00", "Operation": "Set-ManagementRoleAssignment", "RecordType": 1,
+            "UserId": "admin@contoso.com", "ObjectId": "Mail Search-alice", "Parameters": [{"Name": "Enabled", "Value": "False"}]}),
+        );
+        assert_eq!((&event["class_uid"], &event["activity_id"]), (&json!(3004), &json!(3)));
+        assert_eq!(event["entity"]["data"], json!({"Enabled": false}));
+    }
+
+    #[test]
+    fn parameters_of_any_shape_are_kept() {
+        for parameters in [
+            json!("-Name \"x\""),
+            json!([1, "a"]),
+            json!([{"Name": 1}]),
+            json!(7),
+            json!([{"Name": "A", "Value": {"b": 1}}]),
+        ] {
+            let event = event(
+                &json!({"Id": "1", "CreationTime": "2025-11-25T09:00:00", "Operation": "Get-DlpRule", "RecordType": 18,
+                "UserId": "admin@contoso.com", "Parameters": parameters}),
+            );
+            assert_eq!(event["entity"]["name"], json!("DlpRule"));
+            assert!(event["entity"]["data"].is_object(), "{parameters}");
+        }
+    }
+
+    #[test]
+    fn a_list_beyond_the_limit_is_one_event() {
+        let events = |count: usize| {
+            let members: Vec<String> = (0..count).map(|i| format!("u{i}@contoso.com")).collect();
+            let record = json!({"Id": "1", "CreationTime": "2025-11-25T09:00:00", "Operation": "Update-RoleGroupMember", "RecordType": 1,
+                "UserId": "admin@contoso.com", "ObjectId": "g", "Parameters": [{"Name": "Members", "Value": members.join(",")}]});
+            Normalizer::new("{}")
+                .unwrap()
+                .process("office365.exchange", record.to_string().as_bytes(), 0)
+                .unwrap()
+                .events
+        };
+        assert_eq!((events(2), events(MAX_MEMBERS), events(MAX_MEMBERS + 1)), (2, 256, 1));
     }
 }

@@ -18,10 +18,12 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     if let Some(data) = record.object("CopilotEventData") {
         write_conversation(&mut event, data);
         for item in data.items("AccessedResources").iter().filter_map(Node::as_object) {
-            let kind = item.peek_str("Type").unwrap_or("Resource");
-            let uid = item.peek_str("Id").or_else(|| item.peek_str("SiteUrl"));
-            let mut resource = findings::resource(kind, uid, item.peek_str("Name"), 4);
-            if !resource.is_empty() {
+            let kind = item.take_str("Type").unwrap_or("Resource");
+            let uid = item.take_str("Id").or_else(|| item.take_str("SiteUrl"));
+            let mut resource = findings::resource(kind, uid, item.take_str("Name"), 4);
+            if resource.is_empty() {
+                item.put_back("Type");
+            } else {
                 resource.set("data", context.take_rest("CopilotEventData.AccessedResources", item));
                 resources.push(resource);
             }

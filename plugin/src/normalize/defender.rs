@@ -10,7 +10,7 @@ use super::{
     findings::{self, SHA256},
     generic,
     record::{Node, Object},
-    times, users,
+    times, users, web_resource,
 };
 
 /// What the policies of `TIMailData` are called, by number (Microsoft: Management Activity API, policy type and action type).
@@ -62,7 +62,7 @@ pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     let mut email = Attributes::of("email");
     findings::write_from(&mut email, record.take_str("P2Sender"));
     email.set("to", to.clone());
-    email.set("return_path", record.take_if("P1Sender", |n| n.as_str().and_then(findings::mail_address)));
+    email.set("return_path", record.take_if("P1Sender", |n| n.as_str().map(str::trim).filter(|t| users::is_email(t))));
     email.set("subject", record.take_str("Subject"));
     email.set("message_uid", record.take_str("InternetMessageId"));
     let network_id = record.take_str("NetworkMessageId");
@@ -86,12 +86,12 @@ pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     event.set("actor", service_actor(record));
     event.set("email_auth", authentication(record));
 
-    let verdict = record.take_str("Verdict").unwrap_or_default();
+    let verdict = record.peek_str("Verdict").unwrap_or_default();
     if malware.is_empty() && !verdict.is_empty() && !is_clean(verdict) {
         malware.push(findings::threat(verdict));
     }
     event.set("malware", malware);
-    write_policy(&mut event, record);
+    write_policy(context, &mut event, record);
     event.set("status_detail", delivery(record));
     event.set("start_time", record.take_if("MessageTime", |n| times::parse(n.as_str()?)));
     event.set("is_alert", true);
@@ -170,7 +170,7 @@ fn authentication(record: &Object<'_>) -> Attributes {
 }
 
 /// The policy that decided, and what it did; without an action, how the message was delivered.
-fn write_policy(event: &mut Event, record: &Object<'_>) {
+fn write_policy(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
     let mut policy = Attributes::of("policy");
     if let Some(word) = record.take_text("Policy") {
         let number = word.parse::<i64>().ok();
@@ -178,6 +178,8 @@ fn write_policy(event: &mut Event, record: &Object<'_>) {
         policy.set("uid", number.map(|n| n.to_string()));
         policy.set("name", known.map_or(word.as_ref(), |(_, name)| name));
         policy.set("type", "Threat policy");
+        let members = ["Verdict", "DetectionType", "DetectionMethod", "ThreatsAndDetectionTech"];
+        policy.set("data", serde_json::Value::Object(web_resource::take_members(context, record, &members)));
     }
     event.set("policy", policy);
     if let Some(word) = record.take_text("PolicyAction") {
@@ -311,7 +313,16 @@ pub fn map_file(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
             None
         }
     };
-    event.metadata().set("labels", workload.map(|w| vec![w]));
+    if let Some(workload) = workload {
+        let mut feature = Attributes::of("feature");
+        feature.set("name", workload);
+        feature.set("uid", context.record_type.map(|t| t.text));
+        let mut product = Attributes::of("product");
+        product.set("name", context.product());
+        product.set("vendor_name", "Microsoft");
+        product.set("feature", feature);
+        event.metadata().set("product", product);
+    }
     event.set("actor", service_actor(record));
     event.set_enum("status_id", 1, None);
     event.set("is_alert", true);

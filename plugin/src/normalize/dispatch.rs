@@ -6,8 +6,8 @@
 use m365_schemas::validate::RecordFamily;
 
 use super::{
-    activity_alerts, alerts, alerts_legacy, authentication, context::Context, copilot, defender, directory, dlp,
-    event::Event, labels, record::Object, workloads,
+    activity_alerts, alerts, alerts_legacy, authentication, cmdlets, context::Context, copilot, defender, directory,
+    dlp, event::Event, labels, mailbox, record::Object, sharepoint, teams, workloads,
 };
 
 /// Builds the events of a record, without their envelope.
@@ -26,6 +26,10 @@ fn activity(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     match (context.record_type_number(), context.rule.class_uid) {
         (8, _) => directory::map_activity(context, record),
         (_, 3002) => authentication::map_activity(context, record),
+        (1 | 10 | 18 | 87, _) => cmdlets::map(context, record),
+        (2 | 3 | 19 | 50 | 101, _) => mailbox::map(context, record),
+        (4 | 6 | 7 | 14 | 36 | 37 | 54..=56 | 102, _) => sharepoint::map(context, record),
+        (25 | 57 | 59 | 73 | 206 | 230, _) => teams::map(context, record),
         (28, 4009) => defender::map_mail(context, record),
         (41, 2004) => defender::map_click(context, record),
         (47, 2004) => defender::map_file(context, record),

@@ -32,7 +32,7 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     event.set("finding_info", finding(context, record, uid, &rules));
     event.set("data_security", data_security(context, record, &rules));
     event.set_severity(rules.iter().filter_map(|r| r.peek_str("Severity")).map(outcome::severity).max().unwrap_or(1));
-    event.set_enum("status_id", if event.class.uid != 2006 { 0 } else { status(context.activity()) }, None);
+    event.set_enum("status_id", status(context.activity()), None);
     let endpoint = record.object("EndpointMetaData");
     write_decision(&mut event, &rules, endpoint);
     write_exception(&mut event, record);
@@ -45,8 +45,10 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     event.set("src_endpoint", source);
     if let Some(item) = record.object("SharePointMetaData") {
         event.set("file", shared_file(item));
-        let site = item.take_if("SiteCollectionUrl", |n| n.as_str().and_then(findings::host_of));
-        event.set("dst_endpoint", endpoint_of(site));
+        // The site itself stays: only its host has a place.
+        event.set("dst_endpoint", endpoint_of(item.peek_str("SiteCollectionUrl").and_then(findings::host_of)));
+        let actor = event.text_at(&["actor", "user", "name"]).unwrap_or_default();
+        item.take_if("From", |n| n.as_str().filter(|from| from.trim().eq_ignore_ascii_case(actor)));
     }
     let mut resources = Vec::new();
     if let Some(mail) = record.object("ExchangeMetaData") {
@@ -58,6 +60,8 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
         resources.push(findings::resource("", object, None::<&str>, 3));
     }
     event.set("resources", resources);
+    // The product is the one that evaluates the rules; where the data was is said nowhere else.
+    event.keep("Workload", context.workload.as_str());
     let title = event.text_at(&["finding_info", "title"]).map(|title| format!("{}: {title}", context.operation));
     event.set("message", title);
     vec![event]
@@ -86,7 +90,6 @@ fn finding(context: &Context<'_>, record: &Object<'_>, uid: &str, rules: &[&Obje
     let names = [policy.and_then(|p| p.peek_str("PolicyName")), rules.first().and_then(|r| r.peek_str("RuleName"))];
     let names: Vec<&str> = names.into_iter().flatten().collect();
     finding.set("title", names.join(": "));
-    finding.set("types", vec![CLASSIFIER_TYPE].into_iter().filter(|_| any_sensitive(rules)).collect::<Vec<_>>());
     let analytic = |rule: &&Object<'_>| findings::analytic(1, rule.peek_str("RuleId"), rule.peek_str("RuleName"));
     finding.set("analytic", rules.first().map(analytic));
     let mut related: Vec<Attributes> = rules.iter().skip(1).map(analytic).collect();
@@ -99,10 +102,6 @@ fn finding(context: &Context<'_>, record: &Object<'_>, uid: &str, rules: &[&Obje
     product.set("vendor_name", "Microsoft");
     finding.set("product", product);
     finding
-}
-
-fn any_sensitive(rules: &[&Object<'_>]) -> bool {
-    rules.iter().any(|rule| sensitive(rule).next().is_some())
 }
 
 /// What a rule found, by kind of information.
@@ -241,7 +240,6 @@ fn write_endpoint(event: &mut Event, endpoint: &Object<'_>, source: &mut Attribu
     let mut device = Attributes::of("device");
     device.set("hostname", endpoint.take_str("DeviceName"));
     if !device.is_empty() {
-        device.set("uid", endpoint.take_str("MDATPDeviceId"));
         device.set_enum("type_id", 0, None);
     }
     event.set("device", device);
@@ -262,7 +260,7 @@ fn write_endpoint(event: &mut Event, endpoint: &Object<'_>, source: &mut Attribu
     }
     let target = ["TargetDomain", "OriginatingDomain"]
         .iter()
-        .find_map(|name| endpoint.take_if(name, |n| n.as_str().and_then(findings::host_of)));
+        .find_map(|name| endpoint.take_if(name, |n| n.as_str().filter(|t| addresses::is_host_name(t))));
     event.set("dst_endpoint", endpoint_of(target));
 }
 
@@ -294,15 +292,7 @@ fn shared_file(item: &Object<'_>) -> Attributes {
     if item.peek("IsViewableByExternalUsers").and_then(Node::to_bool) == Some(true) {
         file.set("is_public", item.take_bool("IsViewableByExternalUsers"));
     }
-    // The sender is the actor; see `actor`.
-    if record_says_actor(item) {
-        item.take("From");
-    }
     file
-}
-
-fn record_says_actor(item: &Object<'_>) -> bool {
-    item.peek_str("From").is_some_and(users::is_email)
 }
 
 /// `ExchangeMetaData`: a message, which this class has no attribute for.

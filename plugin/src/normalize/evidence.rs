@@ -3,6 +3,8 @@
 //!
 //! Invariant: what an entry says beyond OCSF's objects is kept as the evidence's `data`; an entry of an unknown type is kept whole.
 
+mod resources;
+
 use super::{
     addresses,
     context::Context,
@@ -66,10 +68,10 @@ pub fn read(context: &Context<'_>, item: &Object<'_>) -> Found {
             evidence.set("http_request", request);
         }
         "malwareEvidence" => found.malware = item.take_str("name").map(findings::malware),
-        _ => found.resource = named_resource(kind, item, &roles),
+        _ => found.resource = resources::named(kind, item, &roles),
     }
     if found.resource.is_none() && roles.iter().any(|r| ["attacked", "compromised"].contains(r)) {
-        found.resource = affected(kind, &evidence);
+        found.resource = resources::affected(kind, &evidence);
     }
     let verdict = item.take_str("verdict");
     item.take("@odata.type");
@@ -341,7 +343,7 @@ fn analyzed_message(item: &Object<'_>) -> Attributes {
     let sender = |name: &str| item.object(name).and_then(|s| s.peek_str("emailAddress"));
     let from = sender("p2Sender");
     findings::write_from(&mut email, from);
-    let to = item.take_if("recipientEmailAddress", |n| n.as_str().and_then(findings::mail_address));
+    let to = item.take_if("recipientEmailAddress", |n| n.as_str().map(str::trim).filter(|t| users::is_email(t)));
     email.set("to", to.into_iter().collect::<Vec<_>>());
     if !email.has("from") && !email.has("to") {
         return Attributes::of("email");
@@ -349,7 +351,7 @@ fn analyzed_message(item: &Object<'_>) -> Attributes {
     if let (Some(sender), Some(_)) = (item.object("p2Sender"), from) {
         sender.take("emailAddress");
     }
-    if let Some(address) = sender("p1Sender").and_then(findings::mail_address) {
+    if let Some(address) = sender("p1Sender").filter(|a| users::is_email(a)) {
         email.set("return_path", address);
         item.object("p1Sender").map(|s| s.take("emailAddress"));
     }
@@ -363,7 +365,7 @@ fn analyzed_message(item: &Object<'_>) -> Attributes {
 
 fn submitted_mail(item: &Object<'_>) -> Attributes {
     let mut email = Attributes::of("email");
-    let address = |name: &str| item.take_if(name, |n| n.as_str().and_then(findings::mail_address));
+    let address = |name: &str| item.take_if(name, |n| n.as_str().map(str::trim).filter(|t| users::is_email(t)));
     email.set("from", address("sender"));
     email.set("to", address("recipient").into_iter().collect::<Vec<_>>());
     if email.is_empty() {
@@ -409,54 +411,4 @@ fn logon(evidence: &mut Attributes, item: &Object<'_>) {
     let mut request = Attributes::of("http_request");
     request.set("user_agent", item.take_str("userAgent"));
     evidence.set("http_request", request);
-}
-
-/// What a type's name and id are called, where it is a thing that OCSF has no evidence for.
-fn named_resource(kind: &str, item: &Object<'_>, roles: &[&str]) -> Option<Attributes> {
-    let (label, uid, name) = match kind {
-        "azureResourceEvidence" => ("Azure resource", "resourceId", "resourceName"),
-        "amazonResourceEvidence" => ("Amazon resource", "amazonResourceId", "resourceName"),
-        "googleCloudResourceEvidence" => ("Google Cloud resource", "fullResourceName", "resourceName"),
-        "cloudApplicationEvidence" => ("Cloud application", "appId", "displayName"),
-        "oauthApplicationEvidence" => ("OAuth application", "appId", "displayName"),
-        "servicePrincipalEvidence" => ("Service principal", "servicePrincipalObjectId", "servicePrincipalName"),
-        "securityGroupEvidence" => ("Security group", "securityGroupId", "displayName"),
-        "activeDirectoryDomainEvidence" => ("Active Directory domain", "", "activeDirectoryDomainName"),
-        "mailClusterEvidence" => ("Mail cluster", "urn", "clusterBy"),
-        "teamsMessageEvidence" => ("Teams message", "messageId", "subject"),
-        "containerEvidence" => ("Container", "containerId", "name"),
-        "containerImageEvidence" => ("Container image", "imageId", ""),
-        "containerRegistryEvidence" => ("Container registry", "", "registry"),
-        "blobEvidence" => ("Blob", "url", "name"),
-        "blobContainerEvidence" => ("Blob container", "url", "name"),
-        "aiAgentEvidence" => ("AI agent", "agentId", "agentName"),
-        "gitHubOrganizationEvidence" => ("GitHub organization", "orgId", "displayName"),
-        "gitHubRepoEvidence" => ("GitHub repository", "repoId", "login"),
-        "gitHubUserEvidence" => ("GitHub user", "userId", "name"),
-        "hostLogonSessionEvidence" => ("Host logon session", "sessionId", ""),
-        other if other.starts_with("kubernetes") => ("Kubernetes object", "", "name"),
-        _ => return None,
-    };
-    let azure = ["azureResourceEvidence", "amazonResourceEvidence", "googleCloudResourceEvidence"].contains(&kind);
-    let role = match () {
-        () if azure || roles.iter().any(|r| ["attacked", "compromised"].contains(r)) => 3,
-        () if roles.iter().any(|r| ["attacker", "source"].contains(r)) => 2,
-        () => 4,
-    };
-    // The evidence's data keeps the whole entry, so the resource only looks.
-    let resource = findings::resource(label, item.peek(uid).and_then(Node::to_text), item.peek_str(name), role);
-    (!resource.is_empty()).then_some(resource)
-}
-
-/// The thing of an entry that was attacked or compromised, as a resource.
-fn affected(kind: &str, evidence: &Attributes) -> Option<Attributes> {
-    let label = kind.strip_suffix("Evidence").unwrap_or(kind);
-    let part = |object: &str, name: &str| evidence.get(object).and_then(|o| o.get(name)).cloned();
-    let resource = match kind {
-        "userEvidence" | "mailboxEvidence" => findings::resource(label, part("user", "uid"), part("user", "name"), 3),
-        "deviceEvidence" => findings::resource(label, part("device", "uid"), part("device", "hostname"), 3),
-        "ioTDeviceEvidence" => findings::resource(label, part("device", "uid"), part("device", "name"), 3),
-        _ => return None,
-    };
-    (!resource.is_empty()).then_some(resource)
 }

@@ -71,7 +71,12 @@ pub fn file(name: Option<&str>, folder: Option<&str>) -> Attributes {
 pub fn file_of_path(path: Option<&str>) -> Attributes {
     let path = path.map(str::trim).unwrap_or_default();
     match path.rsplit_once(['/', '\\']) {
-        Some((folder, name)) if !name.is_empty() && !folder.is_empty() => file(Some(name), Some(folder)),
+        Some((folder, name)) if !name.is_empty() && !folder.is_empty() => {
+            let mut file = file(Some(name), None);
+            file.set("path", path);
+            file.set("parent_folder", folder);
+            file
+        }
         _ => file(Some(path), None),
     }
 }
@@ -146,7 +151,9 @@ pub fn malware(name: &str) -> Attributes {
         _ => 0,
     };
     malware.set("name", name);
-    if !malware.is_empty() {
+    if ["phish", "phishing", "spam"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+        classify(&mut malware, 99, Some(first));
+    } else if !malware.is_empty() {
         classify(&mut malware, class, None);
     }
     malware
@@ -241,8 +248,9 @@ mod tests {
         assert_eq!(path(file(Some("a.exe"), Some("C:\\Windows"))).as_deref(), Some("C:\\Windows\\a.exe"));
         assert_eq!(path(file(Some("a"), Some("/usr/sbin/a"))).as_deref(), Some("/usr/sbin/a"));
         assert_eq!(file_of_path(Some("C:\\Users\\bo\\x.docx")).text("name"), Some("x.docx"));
+        assert_eq!(file_of_path(Some("C:\\x.docx")).text("path"), Some("C:\\x.docx"));
         assert_eq!(file_of_path(Some("x.msg")).text("name"), Some("x.msg"));
-        assert!(file(None, Some("/tmp")).is_empty());
+        assert!(file(None, Some("/usr/sbin")).is_empty());
     }
 
     #[test]
@@ -271,6 +279,7 @@ mod tests {
         assert_eq!(class("Trojan:Win32/Emotet"), json!(18));
         assert_eq!(class("Ransom:Win32/X"), json!(10));
         assert_eq!(class("Emotet"), json!(0));
+        assert_eq!(class("Phish:HTML/Fabri"), json!(99));
         assert_eq!(threat("Phish").present().unwrap()["classifications"], json!(["Phish"]));
     }
 }

@@ -13,9 +13,9 @@ use super::{
 
 /// A sent message. None if the record names neither a sender's nor a recipient's address.
 pub fn map(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let address = |name: &&str| record.peek_str(name).filter(|a| users::is_email(a)).map(|a| (*name, a));
+    let address = |name: &'static str| Some((name, record.peek_str(name).filter(|a| users::is_email(a))?));
     let shown = ["SendAsUserSmtp", "SendOnBehalfOfUserSmtp", "MailboxOwnerUPN"];
-    let from = shown.iter().find_map(|name| address(name));
+    let from = shown.into_iter().find_map(address);
     let to = recipients(record);
     if from.is_none() && to.is_empty() {
         return None;
@@ -76,7 +76,8 @@ fn direction(from: Option<&str>, to: &[&str]) -> i64 {
 fn files(text: &str) -> Vec<Attributes> {
     let file = |part: &str| {
         let part = part.trim();
-        let sized = part.rsplit_once(" (").and_then(|(name, size)| Some((name, size.strip_suffix("b)")?.parse::<i64>().ok()?)));
+        let sized =
+            part.rsplit_once(" (").and_then(|(name, size)| Some((name, size.strip_suffix("b)")?.parse::<i64>().ok()?)));
         let (name, size) = sized.map_or((part, None), |(name, size)| (name, Some(size)));
         if name.is_empty() {
             return None;

@@ -18,6 +18,8 @@ use super::{
 };
 
 const MESSAGE: &str = "Email message";
+/// What has no message id can as well be an appointment, a contact or a draft.
+const ITEM: &str = "Mailbox item";
 const FOLDER: &str = "Mail folder";
 
 /// A record of mailbox auditing.
@@ -77,7 +79,7 @@ fn items(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
         record.take("Item");
         resources.push(resource);
     }
-    if let Some(query) = ["QueryText", "SearchQueryText"].iter().find_map(|name| record.peek_str(name)) {
+    if let Some(query) = record.peek_str("QueryText") {
         resources.extend(searched(context, record, query));
     }
     if resources.is_empty()
@@ -154,10 +156,11 @@ fn aggregated(context: &Context<'_>, record: &Object<'_>, list: &str, items: &st
     (!resources.is_empty()).then_some(resources)
 }
 
-/// A message, by the id that it has everywhere, else by that of its copy here.
+/// A message or other item, by the id that it has everywhere, else by that of its copy here.
 fn message(context: &Context<'_>, item: &Object<'_>) -> Option<Attributes> {
     let uid = ["InternetMessageId", "ImmutableId", "Id"].iter().find_map(|name| Some((*name, id(item, name)?)));
-    let mut resource = web_resource::new(MESSAGE, uid.map(|(_, uid)| uid), id(item, "Subject"))?;
+    let kind = if id(item, "InternetMessageId").is_some() { MESSAGE } else { ITEM };
+    let mut resource = web_resource::new(kind, uid.map(|(_, uid)| uid), id(item, "Subject"))?;
     let created = item.peek_str("CreationTime").and_then(times::parse);
     resource.set("created_time", created);
     let mut told = vec!["Subject"];
@@ -190,10 +193,7 @@ fn folder(context: &Context<'_>, folder: &Object<'_>) -> Option<Attributes> {
 /// A search: what was asked, in whose mail.
 fn searched(context: &Context<'_>, record: &Object<'_>, query: &str) -> Option<Attributes> {
     let mut resource = web_resource::new("Search", None, Some(query))?;
-    resource.set(
-        "data",
-        Value::Object(web_resource::take_members(context, record, &["QueryText", "SearchQueryText", "QuerySource", "ScenarioName"])),
-    );
+    resource.set("data", Value::Object(web_resource::take_members(context, record, &["QueryText"])));
     Some(resource)
 }
 
@@ -202,7 +202,8 @@ fn folder_permission(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<E
     let item = record.object("Item")?;
     let parent = item.object("ParentFolder")?;
     let member = id(parent, "MemberUpn").or_else(|| id(parent, "MemberSid"))?;
-    let rights: Vec<&str> = parent.peek_str("MemberRights")?.split(',').map(str::trim).filter(|r| !r.is_empty()).collect();
+    let rights: Vec<&str> =
+        parent.peek_str("MemberRights")?.split(',').map(str::trim).filter(|r| !r.is_empty()).collect();
     if rights.is_empty() {
         return None;
     }
@@ -259,4 +260,63 @@ fn inbox_rule(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> 
     entity.set("data", named_values::take(context, record, "OperationProperties"));
     event.set("entity", entity);
     Some(vec![event])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::normalize::Normalizer;
+
+    fn event(mut record: Value) -> Value {
+        record["Id"] = json!("1");
+        record["CreationTime"] = json!("2025-11-25T09:00:00");
+        record["Workload"] = json!("Exchange");
+        record["UserId"] = json!("alice@contoso.com");
+        let output =
+            Normalizer::new("{}").unwrap().process("office365.exchange", record.to_string().as_bytes(), 0).unwrap();
+        assert_eq!(output.rejects, []);
+        serde_json::from_slice(&output.data).unwrap()
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_whole_stays() {
+        let folders = json!([{"Id": "LgF", "FolderItems": [{"InternetMessageId": "<a@contoso.com>"}, "odd"]}]);
+        let event =
+            event(json!({"Operation": "MailItemsAccessed", "RecordType": 50, "MailboxGuid": "g", "Folders": folders}));
+        assert_eq!(event["unmapped"]["Folders"], folders);
+        assert_eq!(event["web_resources"], json!([{"uid": "g", "type": "Mailbox"}]));
+    }
+
+    #[test]
+    fn a_folder_without_listed_items_is_the_resource() {
+        let event = event(
+            json!({"Operation": "MailItemsAccessed", "RecordType": 50, "Folders": [{"Id": "LgF", "Path": "\\Inbox"}]}),
+        );
+        assert_eq!(event["web_resources"], json!([{"uid": "LgF", "name": "\\Inbox", "type": "Mail folder"}]));
+    }
+
+    #[test]
+    fn an_item_of_which_only_the_folder_is_told_is_the_folder() {
+        let folder = json!({"Id": "LgF", "Name": "Inbox"});
+        let event_of = |item: Value| {
+            event(json!({"Operation": "FolderBind", "RecordType": 2, "Item": item}))["web_resources"][0]["type"].clone()
+        };
+        assert_eq!(event_of(json!({"Id": "LgF", "ParentFolder": folder})), json!("Mail folder"));
+        assert_eq!(event_of(json!({"Id": "RgM", "ParentFolder": folder})), json!("Mailbox item"));
+    }
+
+    #[test]
+    fn rights_without_member_are_no_assignment() {
+        let record = json!({"Operation": "AddFolderPermissions", "RecordType": 2, "Item": {"ParentFolder": {"Id": "LgF", "Path": "\\Calendar"}}});
+        assert_eq!(event(record)["class_uid"], json!(6001));
+    }
+
+    #[test]
+    fn mail_without_addresses_is_no_email_activity() {
+        let record = json!({"Operation": "Send", "RecordType": 2, "MailboxOwnerUPN": "S-1-5-21-1", "Item": {"InternetMessageId": "<a@contoso.com>", "Subject": "x"}});
+        let event = event(record);
+        assert_eq!((&event["class_uid"], &event["activity_id"]), (&json!(6001), &json!(1)));
+    }
 }

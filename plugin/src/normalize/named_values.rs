@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn what_is_no_list_of_named_values_stays() {
-        for value in [json!("-Name \"x\" -Enabled $true"), json!(["Subject", "TextBody"]), json!([{"Name": "a", "Role": 1}])] {
+        for value in
+            [json!("-Name \"x\" -Enabled $true"), json!(["Subject", "TextBody"]), json!([{"Name": "a", "Role": 1}])]
+        {
             assert_eq!(by_name(value.clone()), value);
         }
     }

@@ -2,14 +2,10 @@
 //!
 //! Invariant: a resource has a name or an id; without either there is none.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::{
-    context::Context,
-    event::Attributes,
-    record::Object,
-    users,
-};
+use super::{context::Context, event::Attributes, record::Object, users};
 
 /// A resource of a kind such as `Mail folder`. Nothing without a name or id.
 pub fn new(kind: &str, uid: Option<&str>, name: Option<&str>) -> Option<Attributes> {
@@ -21,10 +17,19 @@ pub fn new(kind: &str, uid: Option<&str>, name: Option<&str>) -> Option<Attribut
         return None;
     }
     if let Some(address) = uid.filter(|uid| uid.starts_with("https://") || uid.starts_with("http://")) {
-        resource.set("url_string", address);
+        resource.set("url_string", escaped(address));
     }
     resource.set("type", kind);
     Some(resource)
+}
+
+/// What services leave unescaped in addresses; `%` stays, because part of what comes is escaped.
+const UNESCAPED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'|').add(b'\\').add(b'^');
+
+/// An address with the characters escaped that none may hold.
+pub fn escaped(address: &str) -> String {
+    utf8_percent_encode(address, UNESCAPED).to_string()
 }
 
 /// The members of a nested object besides some, as they go into `data`: redacted and untangled. Takes nothing.
@@ -44,7 +49,12 @@ pub fn take_members(context: &Context<'_>, record: &Object<'_>, names: &[&str]) 
 
 /// The last part of an address or path that is not empty.
 pub fn last_part(path: &str) -> Option<&str> {
-    path.split_once("://").map_or(path, |(_, rest)| rest).trim_end_matches('/').rsplit('/').next().filter(|p| !p.is_empty())
+    path.split_once("://")
+        .map_or(path, |(_, rest)| rest)
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .filter(|p| !p.is_empty())
 }
 
 #[cfg(test)]

@@ -117,7 +117,15 @@ fn web_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
     let mut resource = thing(context, record)?;
     let mut data: Map<String, Value> = Map::new();
     let members: &[&str] = match context.record_type_number() {
-        20 | 357 => &["SharingInformation", "WorkSpaceName", "DatasetName", "DashboardName", "CapacityName"],
+        20 | 357 => &[
+            "SharingInformation",
+            "WorkSpaceName",
+            "WorkspaceId",
+            "DatasetName",
+            "DatasetId",
+            "DashboardName",
+            "CapacityName",
+        ],
         66 => &["FormTypes", "ActivityParameters"],
         65 => &["ReleaseTo"],
         _ => &[],
@@ -191,22 +199,30 @@ fn group_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
 
 /// A user of Viva Engage who was suspended, or a sender who was barred from sending or let in again.
 fn account_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
-    let hygiene = context.record_type_number() == 51;
-    let member = if hygiene { "UserId" } else { "TargetUserId" };
-    let name = record.peek_str(member).or_else(|| record.peek_str("ObjectId")).filter(|n| !users::is_nobody(n))?;
-    let user = findings::user(Some(name));
+    if context.record_type_number() == 51 {
+        return sender_change(context, record);
+    }
+    let name =
+        record.peek_str("TargetUserId").or_else(|| record.peek_str("ObjectId")).filter(|n| !users::is_nobody(n))?;
+    record.take("TargetUserId");
+    spend_object(record, &[Some(name)]);
+    let mut event = context.event();
+    event.set("user", findings::user(Some(name)));
+    write_common(context, record, &mut event);
+    Some(event)
+}
+
+/// The user of a hygiene record is who was barred, not who barred them (Microsoft: Management Activity API, hygiene events schema).
+fn sender_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+    record.peek_str("UserId").filter(|n| !users::is_nobody(n))?;
     let id = match record.peek_str("Event").map(str::to_ascii_lowercase).as_deref() {
         Some("listed") => 5,
         Some("delisted") => 2,
         _ => context.activity(),
     };
     let mut event = Event::new(3001, id, &context.operation);
-    if !hygiene {
-        record.take(member);
-        spend_object(record, &[Some(name)]);
-    }
-    event.set("user", user);
-    write_common(context, record, &mut event);
+    event.set("user", users::person(record).user());
+    generic::write_status(context, record, &mut event);
     event.set("status_detail", record.take_str("Reason"));
     Some(event)
 }

@@ -1,0 +1,392 @@
+//! Microsoft Teams (record types 25, 57, 59, 73, 206 and 230): teams and their members, channels, messages, chats, meetings, add-ons and
+//! settings. OCSF Group Management, User Access Management, Application Lifecycle, Entity Management and Web Resources Activity.
+//!
+//! Invariant: members of a team give one event each, up to a limit; participants of a chat don't, because a chat is no group.
+
+use serde_json::{Map, Value};
+
+use super::{
+    caller,
+    context::Context,
+    event::{Attributes, Event},
+    generic, named_values,
+    record::{Node, Object},
+    tables,
+    users::{self, Person},
+    web_resource,
+};
+
+/// From more members than this on there is one event for all, so that a long list isn't copied into as many events.
+const MAX_MEMBERS: usize = 256;
+
+/// A record of Teams.
+pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+    match context.rule.class_uid {
+        3006 => membership(context, record),
+        3005 => role(context, record),
+        6002 => add_on(context, record),
+        3004 => setting(context, record),
+        _ => resource(context, record),
+    }
+    .or_else(|| setting(context, record))
+    .unwrap_or_else(|| generic::map(context, record))
+}
+
+fn text<'s>(record: &'s Object<'_>, name: &str) -> Option<&'s str> {
+    record.peek_str(name).filter(|value| !users::is_nobody(value))
+}
+
+/// The team as a group, by the id that the directory knows it by if the record has it.
+fn team(record: &Object<'_>) -> Attributes {
+    let mut group = Attributes::of("group");
+    let (directory, thread) = (text(record, "AADGroupId"), text(record, "TeamGuid"));
+    group.set("uid", directory.or(thread));
+    group.set("uid_alt", directory.and(thread));
+    group.set("name", text(record, "TeamName"));
+    if !group.is_empty() {
+        group.set("type", "Team");
+    }
+    group
+}
+
+fn take_team(record: &Object<'_>) {
+    for name in ["AADGroupId", "TeamGuid", "TeamName"] {
+        record.take_str(name);
+    }
+    // The name again.
+    record.take_if("ItemName", |n| (n.as_str() == record.peek_str("TeamName")).then_some(()));
+}
+
+/// One of `Members`, and the role.
+struct Member {
+    user: Attributes,
+    role: Option<String>,
+}
+
+/// `Members`, taken if each is a person and nothing else is told of them.
+fn members(record: &Object<'_>) -> Vec<Member> {
+    let items = record.items("Members");
+    let mut members = Vec::with_capacity(items.len());
+    let mut told = true;
+    for item in items {
+        let Some(item) = item.as_object() else {
+            told = false;
+            continue;
+        };
+        let mut person = Person::default();
+        if let Some(upn) = item.peek_str("UPN") {
+            person.read_name(upn);
+        }
+        person.full_name = text(item, "DisplayName").map(str::to_owned);
+        person.org_uid = text(item, "OrganizationId").map(str::to_owned);
+        // Microsoft: enumeration MemberRoleType.
+        let role = item.peek("Role").and_then(Node::to_text).map(|role| match role.as_ref() {
+            "0" => "Member".to_owned(),
+            "1" => "Owner".to_owned(),
+            "2" => "Guest".to_owned(),
+            other => other.to_owned(),
+        });
+        person.guest = role.as_deref() == Some("Guest");
+        if !person.is_empty() {
+            person.type_id = person.type_id.or(Some(users::TYPE_USER));
+        }
+        let user = person.user();
+        let known = ["UPN", "DisplayName", "Role", "OrganizationId"];
+        told &=
+            !user.is_empty() && item.members().iter().all(|m| known.contains(&m.name.as_ref()) || m.value.is_empty());
+        if !user.is_empty() {
+            members.push(Member { user, role });
+        }
+    }
+    if told {
+        record.take("Members");
+    }
+    members
+}
+
+/// Teams that come and go, and who is in them: one event for each member.
+fn membership(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let group = team(record);
+    if group.is_empty() {
+        return None;
+    }
+    let event = with_group(context, record, group, context.event());
+    let with_members = [3, 4].contains(&context.activity());
+    let few = record.items("Members").len() <= MAX_MEMBERS;
+    let members = if with_members && few { members(record) } else { Vec::new() };
+    if members.is_empty() {
+        return Some(vec![event]);
+    }
+    let of_member = |member: Member| {
+        let mut event = event.clone();
+        event.set("user", member.user);
+        event.set("privileges", member.role.map(|role| vec![role]));
+        event
+    };
+    Some(members.into_iter().map(of_member).collect())
+}
+
+fn with_group(context: &Context<'_>, record: &Object<'_>, group: Attributes, mut event: Event) -> Event {
+    caller::write(context, record, &mut event);
+    take_team(record);
+    event.set("group", group);
+    event
+}
+
+/// Members whose role in a team changed: the new role is the privilege.
+fn role(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let has_role = |item: &Node<'_>| item.as_object().is_some_and(|m| m.peek("Role").and_then(Node::to_text).is_some());
+    let items = record.items("Members");
+    if items.is_empty() || items.len() > MAX_MEMBERS || !items.iter().all(has_role) {
+        return None;
+    }
+    let members = members(record);
+    if members.is_empty() {
+        return None;
+    }
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    let group = team(record);
+    let mut resource = Attributes::of("resource_details");
+    for name in ["uid", "name", "type"] {
+        resource.set(name, group.text(name));
+    }
+    if let Some(thread) = group.text("uid_alt") {
+        resource.set("data", Value::Object(Map::from_iter([("TeamGuid".to_owned(), Value::from(thread))])));
+    }
+    take_team(record);
+    event.set("resources", vec![resource]);
+    let of_member = |member: Member| {
+        let mut event = event.clone();
+        event.set("user", member.user);
+        event.set("privileges", member.role.map(|role| vec![role]));
+        event
+    };
+    Some(members.into_iter().map(of_member).collect())
+}
+
+/// Apps, bots, connectors and tabs.
+fn add_on(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let name = text(record, "AddOnName");
+    let uid = text(record, "AddOnGuid");
+    if name.is_none() && uid.is_none() {
+        return None;
+    }
+    let mut event = context.event();
+    caller::write(context, record, &mut event);
+    let mut app = Attributes::of("product");
+    app.set("name", name);
+    app.set("uid", uid);
+    // Microsoft: enumeration AddOnType.
+    let kind = record.peek("AddOnType").and_then(Node::to_text).map(|kind| match kind.as_ref() {
+        "1" => "Bot".to_owned(),
+        "2" => "Connector".to_owned(),
+        "3" => "Tab".to_owned(),
+        other => other.to_owned(),
+    });
+    let mut feature = Attributes::of("feature");
+    feature.set("name", kind);
+    if !feature.is_empty() {
+        record.take("AddOnType");
+    }
+    app.set("feature", feature);
+    for member in ["AddOnName", "AddOnGuid"] {
+        record.take_str(member);
+    }
+    event.set("app", app);
+    Some(vec![event])
+}
+
+/// Settings of the tenant, a team or a channel, with old and new values; and changes of a team that no other class can tell.
+fn setting(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let mut entity = Attributes::of("managed_entity");
+    let group = team(record);
+    let channel = (text(record, "ChannelGuid"), text(record, "ChannelName"));
+    let item = text(record, "ItemName").or_else(|| text(record, "ObjectId"));
+    if channel.0.is_some() || channel.1.is_some() {
+        entity.set("uid", channel.0);
+        entity.set("name", channel.1.or(channel.0));
+        entity.set_enum("type_id", 99, Some("Channel"));
+    } else if !group.is_empty() {
+        entity.set("uid", group.text("uid"));
+        entity.set("name", group.text("name").or(group.text("uid")));
+        entity.set_enum("type_id", 3, None);
+    } else {
+        let name = text(record, "Name").or(item)?;
+        entity.set("name", name);
+        entity.set_enum("type_id", 99, Some("Setting"));
+    }
+    let mut event = if context.rule.class_uid == 3004 {
+        context.event()
+    } else {
+        Event::new(3004, tables::by_verb(3004, &context.operation), &context.operation)
+    };
+    caller::write(context, record, &mut event);
+    if !group.is_empty() {
+        take_team(record);
+    }
+    entity.set("group", group);
+    for name in ["ChannelGuid", "ChannelName"] {
+        record.take_str(name);
+    }
+    let mut data = web_resource::take_members(context, record, &["Name", "OldValue", "NewValue", "ChannelType"]);
+    if let Some(modified) = named_values::take(context, record, "ModifiedProperties") {
+        data.insert("ModifiedProperties".to_owned(), modified);
+    }
+    entity.set("data", Value::Object(data));
+    event.set("entity", entity);
+    Some(vec![event])
+}
+
+/// Messages, channels, chats, meetings, shifts.
+fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+    let listed: Option<Vec<_>> =
+        record.items("Messages").iter().map(|m| listed_message(context, m.as_object()?)).collect();
+    let mut resources = listed.unwrap_or_default();
+    if !resources.is_empty() {
+        record.take("Messages");
+    } else if let Some(uid) = text(record, "MessageId") {
+        let mut message = web_resource::new("Teams message", Some(uid), None)?;
+        record.take("MessageId");
+        message.set("url_string", record.peek_str("MessageURLs").and_then(first_address));
+        const DATA: [&str; 10] = [
+            "MessageURLs",
+            "ChatThreadId",
+            "ChatName",
+            "ChannelGuid",
+            "ChannelName",
+            "ChannelType",
+            "ParentMessageId",
+            "MessageSizeInBytes",
+            "SubscriptionId",
+            "HostedContents",
+        ];
+        message.set("data", Value::Object(web_resource::take_members(context, record, &DATA)));
+        resources.push(message);
+    } else {
+        resources.push(place(context, record)?);
+    }
+    let mut event = if context.rule.class_uid == 6001 { context.event() } else { context.event_of(6001) };
+    caller::write(context, record, &mut event);
+    event.set("web_resources", resources);
+    Some(vec![event])
+}
+
+/// One of `Messages`.
+fn listed_message(context: &Context<'_>, message: &Object<'_>) -> Option<Attributes> {
+    let mut resource = web_resource::new("Teams message", message.peek_str("Id"), None)?;
+    resource.set("data", Value::Object(web_resource::members(context, message, &["Id"])));
+    Some(resource)
+}
+
+/// A channel, a chat, a team, or whatever the record names.
+fn place(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
+    const CHANNEL: [&str; 1] = ["ChannelType"];
+    const CHAT: [&str; 4] = ["Members", "ParticipantInfo", "CommunicationType", "ChatName"];
+    let places: [(&str, &str, &str, &[&str]); 2] =
+        [("Channel", "ChannelGuid", "ChannelName", &CHANNEL), ("Chat", "ChatThreadId", "ChatName", &CHAT)];
+    for (kind, uid, name, data) in places {
+        if let Some(mut resource) = web_resource::new(kind, text(record, uid), text(record, name)) {
+            // The same text again is no name.
+            record.take_if("ItemName", |n| (n.as_str() == record.peek_str(uid)).then_some(()));
+            record.take_str(uid);
+            record.take_str(name);
+            resource.set("data", Value::Object(web_resource::take_members(context, record, data)));
+            return Some(resource);
+        }
+    }
+    let group = team(record);
+    if let Some(mut resource) = web_resource::new("Team", group.text("uid"), group.text("name")) {
+        let mut data = web_resource::take_members(context, record, &["Invitee", "CommunicationType"]);
+        if let Some(thread) = group.text("uid_alt") {
+            data.insert("TeamGuid".to_owned(), Value::from(thread));
+        }
+        take_team(record);
+        resource.set("data", Value::Object(data));
+        return Some(resource);
+    }
+    let (uid, name) = (text(record, "ObjectId"), text(record, "ItemName"));
+    let resource = web_resource::new("Item", uid.or(name), name)?;
+    record.take_str("ObjectId");
+    record.take_str("ItemName");
+    Some(resource)
+}
+
+/// The first address of a JSON list in text, or the text itself if it is an address.
+fn first_address(text: &str) -> Option<String> {
+    let is_address = |text: &String| text.starts_with("https://") || text.starts_with("http://");
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Array(items)) => items.iter().filter_map(|i| i.as_str().map(str::to_owned)).find(is_address),
+        _ => Some(text.to_owned()).filter(is_address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::normalize::Normalizer;
+
+    #[test]
+    fn addresses_in_text() {
+        let address = Some("https://teams.microsoft.com/l/message/1".to_owned());
+        assert_eq!(first_address(r#"["","https://teams.microsoft.com/l/message/1"]"#), address);
+        assert_eq!(first_address("https://teams.microsoft.com/l/message/1"), address);
+        for none in ["[]", "{}", "x", "[1", ""] {
+            assert_eq!(first_address(none), None, "{none}");
+        }
+    }
+
+    fn events(mut record: Value) -> Vec<Value> {
+        record["Id"] = json!("1");
+        record["CreationTime"] = json!("2025-11-25T09:00:00");
+        record["RecordType"] = json!(25);
+        record["UserId"] = json!("alice@contoso.com");
+        let output =
+            Normalizer::new("{}").unwrap().process("office365.general", record.to_string().as_bytes(), 0).unwrap();
+        assert_eq!(output.rejects, []);
+        output
+            .data
+            .split(|b| *b == b'\n')
+            .filter(|l| !l.is_empty())
+            .map(|l| serde_json::from_slice(l).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn members_that_are_told_in_another_way_stay() {
+        let members = json!([{"UPN": "bob@contoso.com", "Role": 0}, "carol@contoso.com"]);
+        let events = events(json!({"Operation": "MemberAdded", "TeamGuid": "19:a@thread.tacv2", "Members": members}));
+        assert_eq!(events.len(), 1);
+        assert_eq!(
+            (&events[0]["user"]["name"], &events[0]["privileges"]),
+            (&json!("bob@contoso.com"), &json!(["Member"]))
+        );
+        assert_eq!(events[0]["unmapped"]["Members"], members);
+    }
+
+    #[test]
+    fn what_cannot_fill_its_class_falls_to_a_weaker_one() {
+        let classes = |record: Value| events(record)[0]["class_uid"].as_i64();
+        assert_eq!(classes(json!({"Operation": "MemberRoleChanged", "TeamName": "Finance"})), Some(3004));
+        assert_eq!(classes(json!({"Operation": "AppInstalled", "TeamName": "Finance"})), Some(3004));
+        assert_eq!(classes(json!({"Operation": "MemberAdded", "Members": []})), Some(6003));
+        assert_eq!(classes(json!({"Operation": "MessageSent"})), Some(6003));
+    }
+
+    #[test]
+    fn a_list_beyond_the_limit_is_one_event() {
+        let members = |count: usize| {
+            (0..count).map(|i| json!({"UPN": format!("u{i}@contoso.com"), "Role": 1})).collect::<Vec<_>>()
+        };
+        let event = |operation: &str, count: usize| {
+            events(json!({"Operation": operation, "TeamName": "A", "Members": members(count)}))
+        };
+        assert_eq!(event("MemberAdded", MAX_MEMBERS).len(), 256);
+        for operation in ["MemberAdded", "MemberRoleChanged"] {
+            let events = event(operation, MAX_MEMBERS + 1);
+            assert_eq!((events.len(), events[0]["unmapped"]["Members"].as_array().map(Vec::len)), (1, Some(257)));
+        }
+    }
+}

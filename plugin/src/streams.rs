@@ -235,7 +235,7 @@ pub const STREAMS: &[Stream] = &[
         vendor: "msft",
         product: "Azure AD Audit",
         story: Some("cloud_audit_logs"),
-        event_classes: &[3001, 3004, 3005, 3006, 6003],
+        event_classes: &[3001, 3002, 3004, 3005, 3006, 6003],
         notice: "",
     },
     Stream {
@@ -248,7 +248,7 @@ pub const STREAMS: &[Stream] = &[
         vendor: "msft",
         product: "Security Alerts",
         story: None,
-        event_classes: &[2004, 2006],
+        event_classes: &[2004],
         notice: "",
     },
     Stream {

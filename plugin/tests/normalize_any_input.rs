@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use m365_plugin::normalize::{Normalizer, Output, streams::STREAMS};
+use m365_plugin::normalize::{Normalizer, Output};
+use m365_plugin::streams::STREAMS;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -10,12 +10,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::streams::Stream;
+
 use super::{
     Settings,
     event::{Attributes, Event, Present},
     record::{Node, Object},
     rest::{Converter, push_hex},
-    streams::{self, Stream},
+    streams,
     tables::{self, RecordType, Rule},
     times, users,
 };
@@ -61,13 +63,13 @@ impl<'s> Context<'s> {
         record: &Object<'_>,
     ) -> Self {
         let own = |text: &str| text.to_owned();
-        let (id, time, operation) = match stream.family {
+        let (id, time, operation) = match stream.family() {
             RecordFamily::Activity => ("Id", "CreationTime", "Operation"),
             RecordFamily::SignIn => ("id", "createdDateTime", ""),
             RecordFamily::DirectoryAudit => ("id", "activityDateTime", "activityDisplayName"),
             RecordFamily::Alert | RecordFamily::AlertLegacy => ("id", "createdDateTime", ""),
         };
-        let time_text = match stream.family {
+        let time_text = match stream.family() {
             // Alerts have several times, which their mappings take; this one is for lack of a better.
             RecordFamily::Alert | RecordFamily::AlertLegacy => record
                 .peek_str(time)
@@ -77,7 +79,7 @@ impl<'s> Context<'s> {
         }
         .map(own)
         .unwrap_or_default();
-        let operation = match (stream.family, operation) {
+        let operation = match (stream.family(), operation) {
             (RecordFamily::SignIn, _) => "Sign-in activity",
             (_, "") => "alert",
             (_, name) => record.take_str(name).unwrap_or_default(),
@@ -86,7 +88,7 @@ impl<'s> Context<'s> {
             settings,
             stream,
             now_ms,
-            record_type: tables::record_type_named(stream.record_type).filter(|_| !stream.record_type.is_empty()),
+            record_type: stream.record_type().and_then(tables::record_type_named),
             operation: own(operation.trim_end_matches(['.', ' '])),
             rule: Rule { class_uid: 6003, activity: tables::Activity::Verb, severity: None },
             known: false,
@@ -102,7 +104,7 @@ impl<'s> Context<'s> {
             correlation: None,
             redacted: RefCell::default(),
         };
-        match stream.family {
+        match stream.family() {
             RecordFamily::Activity => context.read_activity(record),
             RecordFamily::SignIn => {
                 context.feature = record.items("signInEventTypes").first().and_then(Node::as_str).map(own);
@@ -203,7 +205,7 @@ impl<'s> Context<'s> {
 
     /// The product that made the record.
     pub fn product(&self) -> &str {
-        match self.stream.family {
+        match self.stream.family() {
             RecordFamily::Activity if self.rule.class_uid == 2006 => "Microsoft Purview Data Loss Prevention",
             RecordFamily::Activity => streams::product_of_workload(&self.workload),
             RecordFamily::SignIn | RecordFamily::DirectoryAudit => "Microsoft Entra ID",
@@ -258,18 +260,18 @@ impl<'s> Context<'s> {
         metadata.set_if_absent("original_event_uid", self.id.as_str());
         metadata.set_if_absent("original_time", self.time_text.as_str());
         metadata.set("processed_time", i64::try_from(self.now_ms).unwrap_or(i64::MAX));
-        metadata.set("log_provider", self.stream.provider);
-        metadata.set("log_source", self.stream.source);
+        metadata.set("log_provider", self.stream.provider());
+        metadata.set("log_source", self.stream.source());
         metadata.set("log_name", self.stream.dataset);
         metadata.set("log_format", "JSON");
         metadata.set("log_version", self.version.as_deref());
         metadata.set_if_absent("event_code", self.operation.as_str());
         metadata.set("tenant_uid", self.tenant.as_deref());
         metadata.set_if_absent("correlation_uid", self.correlation.as_deref());
-        if !self.stream.story.is_empty() {
+        if let Some(name) = self.stream.story {
             let mut story = Attributes::of("key_value_object");
             story.set("name", "story");
-            story.set("value", self.stream.story);
+            story.set("value", name);
             metadata.set("tags", vec![story]);
         }
     }

@@ -12,7 +12,7 @@ use super::{
 
 /// Builds the events of a record, without their envelope.
 pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
-    match context.stream.family {
+    match context.stream.family() {
         RecordFamily::SignIn => authentication::map_sign_in(context, record),
         RecordFamily::DirectoryAudit => directory::map_audit(context, record),
         RecordFamily::Alert => alerts::map(context, record),

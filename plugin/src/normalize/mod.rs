@@ -81,7 +81,7 @@ use serde_json::{Map, Value};
 use context::Context;
 use record::{Node, Object};
 use rest::Redact;
-use streams::Stream;
+use crate::streams::Stream;
 
 /// What the configuration says about normalising.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ pub struct UnknownStream(pub String);
 impl fmt::Display for UnknownStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "there is no stream `{}`; the streams are ", self.0)?;
-        for (i, stream) in streams::STREAMS.iter().enumerate() {
+        for (i, stream) in crate::streams::STREAMS.iter().enumerate() {
             f.write_str(if i == 0 { "" } else { ", " })?;
             f.write_str(stream.name)?;
         }
@@ -186,7 +186,7 @@ impl Normalizer {
     /// # Errors
     /// Only if there is no such stream. What is wrong with a record is in [`Output::rejects`].
     pub fn process(&self, stream: &str, ndjson: &[u8], now_ms: u64) -> Result<Output, UnknownStream> {
-        let stream = streams::stream(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
+        let stream = crate::streams::find(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
         let mut output = Output { data: Vec::with_capacity(ndjson.len() * 2), ..Output::default() };
         if ndjson.is_empty() {
             return Ok(output);
@@ -221,7 +221,7 @@ impl Normalizer {
         let Node::Object(record) = &node else {
             return Err(("not-an-object", format!("the record is {} instead of an object", node.kind())));
         };
-        validate::record(stream.family, &projection(stream, record)).map_err(|reason| ("invalid-record", reason))?;
+        validate::record(stream.family(), &projection(stream, record)).map_err(|reason| ("invalid-record", reason))?;
         let context = Context::new(&self.settings, stream, now_ms, line, record);
         let events = dispatch::map(&context, record);
         let events = context.finish(events, record);
@@ -251,7 +251,7 @@ fn choice<T>(
 /// The members of a record that its schema speaks of; of lists and objects only that they are such.
 fn projection(stream: &Stream, record: &Object<'_>) -> Value {
     let mut members = Map::new();
-    for name in stream.family.members() {
+    for name in stream.family().members() {
         let value = match record.peek(name) {
             None => continue,
             Some(Node::Null) => Value::Null,

@@ -1,146 +1,50 @@
-//! The twelve streams: where each comes from and what it is called on the way out.
-//!
-//! Invariant: this table is the only place that lists streams; everything else asks it.
+//! What normalising has to know of a stream, out of the one table of streams.
 
 use m365_schemas::validate::RecordFamily;
 
-/// One feed of one tenant.
-#[derive(Debug)]
-pub struct Stream {
-    /// The name, such as `office365.exchange`.
-    pub name: &'static str,
+use crate::streams::{Collection, Feed, Stream};
+
+impl Stream {
+    /// Which schema the stream's records are held against.
+    pub const fn family(&self) -> RecordFamily {
+        match self.feed {
+            Feed::ContentType(_) => RecordFamily::Activity,
+            Feed::Graph(Collection::SignIns(_)) => RecordFamily::SignIn,
+            Feed::Graph(Collection::DirectoryAudits) => RecordFamily::DirectoryAudit,
+            Feed::Graph(Collection::Alerts) => RecordFamily::Alert,
+            Feed::Graph(Collection::AlertsLegacy) => RecordFamily::AlertLegacy,
+        }
+    }
+
     /// The API as OCSF's `metadata.log_provider` names it.
-    pub provider: &'static str,
-    /// Content type of the Management Activity API, or path of the Graph collection.
-    pub source: &'static str,
-    /// The application permission that reading it takes.
-    pub permission: &'static str,
-    /// The dataset (`metadata.log_name`).
-    pub dataset: &'static str,
-    /// The vendor as the dataset's consumers name it.
-    pub vendor: &'static str,
-    /// The product as the dataset's consumers name it.
-    pub product: &'static str,
-    /// The story that the stream belongs to, or empty.
-    pub story: &'static str,
-    /// Which schema its records are held against.
-    pub family: RecordFamily,
-    /// The entry of record_types.tsv that stands for the whole stream; empty where each record names its type.
-    pub record_type: &'static str,
-}
-
-const ACTIVITY: &str = "Office 365 Management Activity API";
-const GRAPH: &str = "Microsoft Graph";
-
-/// All streams, sorted by name.
-pub const STREAMS: [Stream; 12] = [
-    alert("graph.alerts", "security/alerts_v2", "SecurityAlert.Read.All", RecordFamily::Alert, "graph:alerts_v2"),
-    alert(
-        "graph.alerts-legacy",
-        "security/alerts",
-        "SecurityEvents.Read.All",
-        RecordFamily::AlertLegacy,
-        "graph:alerts",
-    ),
-    Stream {
-        name: "graph.directory-audits",
-        provider: GRAPH,
-        source: "auditLogs/directoryAudits",
-        permission: "AuditLog.Read.All",
-        dataset: "msft_azure_ad_audit_raw",
-        vendor: "msft",
-        product: "Azure AD Audit",
-        story: "cloud_audit_logs",
-        family: RecordFamily::DirectoryAudit,
-        record_type: "graph:directoryAudits",
-    },
-    sign_in("graph.signins.interactive"),
-    sign_in("graph.signins.managed-identity"),
-    sign_in("graph.signins.noninteractive"),
-    sign_in("graph.signins.service-principal"),
-    activity("office365.azure-ad", "Audit.AzureActiveDirectory", "msft_o365_azure_ad_raw", "O365 Azure AD", ""),
-    Stream {
-        permission: "ActivityFeed.ReadDlp",
-        ..activity("office365.dlp", "DLP.All", "msft_o365_dlp_raw", "O365 DLP", "")
-    },
-    activity(
-        "office365.exchange",
-        "Audit.Exchange",
-        "msft_o365_exchange_online_raw",
-        "O365 Exchange Online",
-        "saas_audit_logs",
-    ),
-    activity("office365.general", "Audit.General", "msft_o365_general_raw", "O365 General", "saas_audit_logs"),
-    activity(
-        "office365.sharepoint",
-        "Audit.SharePoint",
-        "msft_o365_sharepoint_online_raw",
-        "O365 Sharepoint Online",
-        "saas_audit_logs",
-    ),
-];
-
-const fn activity(
-    name: &'static str,
-    source: &'static str,
-    dataset: &'static str,
-    product: &'static str,
-    story: &'static str,
-) -> Stream {
-    Stream {
-        name,
-        provider: ACTIVITY,
-        source,
-        permission: "ActivityFeed.Read",
-        dataset,
-        vendor: "msft",
-        product,
-        story,
-        family: RecordFamily::Activity,
-        record_type: "",
+    pub const fn provider(&self) -> &'static str {
+        match self.feed {
+            Feed::ContentType(_) => "Office 365 Management Activity API",
+            Feed::Graph(_) => "Microsoft Graph",
+        }
     }
-}
 
-const fn sign_in(name: &'static str) -> Stream {
-    Stream {
-        name,
-        provider: GRAPH,
-        source: "auditLogs/signIns",
-        permission: "AuditLog.Read.All",
-        dataset: "msft_azure_ad_raw",
-        vendor: "msft",
-        product: "Azure AD",
-        story: "authentication",
-        family: RecordFamily::SignIn,
-        record_type: "graph:signIns",
+    /// The content type of the Management Activity API, or the path of the Graph collection (`metadata.log_source`).
+    pub const fn source(&self) -> &'static str {
+        match self.feed {
+            Feed::ContentType(name) => name,
+            Feed::Graph(Collection::SignIns(_)) => "auditLogs/signIns",
+            Feed::Graph(Collection::DirectoryAudits) => "auditLogs/directoryAudits",
+            Feed::Graph(Collection::Alerts) => "security/alerts_v2",
+            Feed::Graph(Collection::AlertsLegacy) => "security/alerts",
+        }
     }
-}
 
-const fn alert(
-    name: &'static str,
-    source: &'static str,
-    permission: &'static str,
-    family: RecordFamily,
-    record_type: &'static str,
-) -> Stream {
-    Stream {
-        name,
-        provider: GRAPH,
-        source,
-        permission,
-        dataset: "msft_graph_security_alerts_raw",
-        vendor: "msft",
-        product: "Security Alerts",
-        story: "",
-        family,
-        record_type,
+    /// The entry of record_types.tsv that stands for the whole stream; none where each record names its type.
+    pub const fn record_type(&self) -> Option<&'static str> {
+        match self.feed {
+            Feed::ContentType(_) => None,
+            Feed::Graph(Collection::SignIns(_)) => Some("graph:signIns"),
+            Feed::Graph(Collection::DirectoryAudits) => Some("graph:directoryAudits"),
+            Feed::Graph(Collection::Alerts) => Some("graph:alerts_v2"),
+            Feed::Graph(Collection::AlertsLegacy) => Some("graph:alerts"),
+        }
     }
-}
-
-/// The stream of a name.
-pub fn stream(name: &str) -> Option<&'static Stream> {
-    static ALL: [Stream; 12] = STREAMS;
-    ALL.binary_search_by(|s| s.name.cmp(name)).ok().map(|i| &ALL[i])
 }
 
 /// The producer of a Management Activity record by its `Workload`; OCSF wants the product there, not the transport.
@@ -163,15 +67,15 @@ pub fn product_of_workload(workload: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::normalize::tables;
+    use crate::streams::STREAMS;
 
     #[test]
-    fn every_stream_is_found_by_its_name_and_has_a_record_type_that_exists() {
-        for one in &STREAMS {
-            assert_eq!(stream(one.name).map(|s| s.name), Some(one.name));
-            let listed = super::super::tables::record_type_named(one.record_type);
-            assert_eq!(one.record_type.is_empty(), listed.is_none(), "{}", one.name);
+    fn the_record_type_of_a_stream_exists() {
+        for stream in STREAMS {
+            if let Some(name) = stream.record_type() {
+                assert!(tables::record_type_named(name).is_some(), "{}", stream.name);
+            }
         }
-        assert!(stream("office365.nothing").is_none());
     }
 }

@@ -32,7 +32,8 @@ fn records_give_the_events_beside_them() {
             continue;
         }
         let stream = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let described = streams::find(&stream).unwrap_or_else(|| panic!("tests/golden/{stream} is named after no stream"));
+        let described =
+            streams::find(&stream).unwrap_or_else(|| panic!("tests/golden/{stream} is named after no stream"));
         for file in fs::read_dir(&folder).unwrap() {
             let file = file.unwrap().path();
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
@@ -53,7 +54,10 @@ fn records_give_the_events_beside_them() {
             );
             for event in &events {
                 let class = event["class_uid"].as_u64().and_then(|uid| u32::try_from(uid).ok()).unwrap();
-                assert!(described.event_classes.contains(&class), "{stream}/{name}: the stream table doesn't list class {class}");
+                assert!(
+                    described.event_classes.contains(&class),
+                    "{stream}/{name}: the stream table doesn't list class {class}"
+                );
             }
             let found = match (events.len(), output.rejects.first()) {
                 (0, Some(reject)) => json!({"reject": reject.code, "message": reject.message}),

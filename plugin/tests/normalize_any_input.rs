@@ -98,7 +98,7 @@ proptest! {
         let normalizer = Normalizer::new("{}").unwrap();
         let body = input.strip_suffix(b"\n").unwrap_or(&input);
         let lines = body.split(|b| *b == b'\n').count();
-        for stream in &STREAMS {
+        for stream in STREAMS {
             check(stream.name, &input, lines, &normalizer.process(stream.name, &input, 1).unwrap());
         }
     }
@@ -112,7 +112,7 @@ proptest! {
     ) {
         let settings = if raw { r#"{"raw":"string","redact":"hash"}"# } else { "{}" };
         let normalizer = Normalizer::new(settings).unwrap();
-        for stream in &STREAMS {
+        for stream in STREAMS {
             let mut record: Map<String, Value> = members.clone().into_iter().collect();
             for name in ["CreationTime", "createdDateTime", "activityDateTime"] {
                 record.insert(name.to_owned(), json!("2025-11-25T09:00:02"));

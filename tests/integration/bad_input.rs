@@ -93,7 +93,10 @@ fn a_missing_permission_blocks_its_streams_and_no_other() {
     let output = tenant.collect(&config);
     assert_code(&output, 5);
     let log = stderr(&output);
-    assert_says(&log, &["graph.signins.interactive is blocked", "graph.directory-audits is blocked", "AuditLog.Read.All"]);
+    assert_says(
+        &log,
+        &["graph.signins.interactive is blocked", "graph.directory-audits is blocked", "AuditLog.Read.All"],
+    );
     let streams = delivering(&log);
     assert_eq!(streams.len(), 7, "{streams:?}\n{log}");
     assert!(!log.contains("office365.exchange is blocked"));
@@ -208,7 +211,8 @@ fn a_full_disk_holds_delivery_up_and_loses_nothing() {
     tenant.assert_delivered_exactly_once();
 
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = program().args(["schema", "print", "events/ocsf"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let output =
+        program().args(["schema", "print", "events/ocsf"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
     assert_code(&output, 6);
     assert_says(&stderr(&output), &["full"]);
 }

@@ -78,26 +78,18 @@ fn odd_headers_small_pages_and_refused_options_are_coped_with() {
 
 #[test]
 fn sigterm_stops_cleanly_and_the_next_start_goes_on() {
-    let tenant =
-        Tenant::with(Options { latency: Duration::from_millis(20), ..Options::new(8, 900).with_quotas(Quotas::unlimited()) });
+    let tenant = Tenant::with(Options {
+        latency: Duration::from_millis(20),
+        ..Options::new(8, 900).with_quotas(Quotas::unlimited())
+    });
     let config = tenant.configure("");
-    let mut child = program()
-        .arg("run")
-        .arg("-c")
-        .arg(&config)
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = program().arg("run").arg("-c").arg(&config).stderr(std::process::Stdio::piped()).spawn().unwrap();
     // In the middle of its work: something is delivered, and not everything.
     while std::fs::metadata(tenant.path("raw.ndjson")).map_or(0, |file| file.len()) == 0 {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(Duration::from_millis(5));
     }
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&child),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_code(&output, 0);
     assert!(stderr(&output).contains("Stopping"), "{}", stderr(&output));

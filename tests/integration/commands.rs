@@ -47,7 +47,9 @@ fn validate_names_line_and_path_of_every_error() {
     let output = run_with_input(&["validate"], format!("{good}{bad}\nnot json\n").as_bytes());
     assert_code(&output, 1);
     let log = stderr(&output);
-    for expected in ["standard input:2: /severity_id:", "standard input:2: /actor/user/email_addr:", "standard input:3: /:"] {
+    for expected in
+        ["standard input:2: /severity_id:", "standard input:2: /actor/user/email_addr:", "standard input:3: /:"]
+    {
         assert!(log.contains(expected), "{expected} in {log}");
     }
     assert!(!log.contains("standard input:1:"), "{log}");
@@ -87,7 +89,10 @@ fn the_configuration_schema_in_the_repository_is_the_one_of_the_types() {
         std::fs::write(&path, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "schemas/config.schema.json is out of date: run UPDATE_SCHEMAS=1 cargo test --workspace");
+    assert!(
+        committed == generated,
+        "schemas/config.schema.json is out of date: run UPDATE_SCHEMAS=1 cargo test --workspace"
+    );
 }
 
 #[test]
@@ -115,7 +120,13 @@ fn check_tells_each_stream_in_a_line_and_changes_nothing() {
     let output = program().arg("check").arg("-c").arg(&config).output().unwrap();
     assert_code(&output, 0);
     assert_eq!(stdout(&output).lines().count(), 12, "{}", stdout(&output));
-    assert!(tenant.simulator.requests().iter().all(|request| request.method == "GET" || request.path_and_query.contains("/oauth2/")));
+    assert!(
+        tenant
+            .simulator
+            .requests()
+            .iter()
+            .all(|request| request.method == "GET" || request.path_and_query.contains("/oauth2/"))
+    );
     assert!(!tenant.path("data").exists());
 }
 

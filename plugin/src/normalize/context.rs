@@ -9,6 +9,7 @@ use m365_schemas::validate::RecordFamily;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::streams::Stream;
 
@@ -219,7 +220,8 @@ impl<'s> Context<'s> {
         let rest = converter.rest(record);
         let mut redacted = self.redacted.take();
         redacted.append(&mut converter.redacted);
-        let digest = Sha256::digest(self.line);
+        // Tells bodies under one source id apart; the id itself is in the name as well.
+        let digest = xxh3_128(self.line).to_be_bytes();
         let raw = self.settings.raw.then(|| self.raw(record, !redacted.is_empty()));
         let last = events.len().saturating_sub(1);
         let mut rest = Some(rest);

@@ -78,10 +78,10 @@ use std::fmt;
 use m365_schemas::validate;
 use serde_json::{Map, Value};
 
+use crate::streams::Stream;
 use context::Context;
 use record::{Node, Object};
 use rest::Redact;
-use crate::streams::Stream;
 
 /// What the configuration says about normalising.
 #[derive(Debug, Clone)]

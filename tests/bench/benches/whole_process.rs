@@ -125,7 +125,7 @@ fn rate(measured: &Measured) -> f64 {
 /// Runs a process and adds what it used.
 fn add(measured: &mut Measured, records: u64, command: &mut Command) -> Outcome<()> {
     let start = Instant::now();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let used = child.wait4()?;
     if used.status.code() != Some(0) && used.status.code() != Some(3) {
         return Err(format!("{command:?} ended with {:?}", used.status).into());

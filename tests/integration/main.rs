@@ -1,4 +1,5 @@
 //! The real binary against the simulated tenant: everything a newcomer or an operator would try.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
 mod collecting;

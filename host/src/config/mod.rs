@@ -250,8 +250,8 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             readers: 4,
-            batch_kib: 512,
-            in_flight_mib: 8,
+            batch_kib: 256,
+            in_flight_mib: 4,
             guest_memory_mib: 256,
             guest_seconds: 60,
             remember_days: 10,

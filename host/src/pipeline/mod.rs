@@ -121,8 +121,12 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
     let names: Vec<String> = run.streams.iter().map(|stream| stream.name.clone()).collect();
     let mut sinks = run.sinks;
     for sink in &mut sinks {
-        let position = run.ledger.position(sink.name())?;
-        sink.resume(position)?;
+        sink.resume(run.ledger.position(sink.name())?)?;
+        // Where a new sink starts is committed before anything is written to it: otherwise a crash before the first
+        // commit would leave a tail that nobody knows to be one.
+        if let Some(start) = sink.confirm()? {
+            run.ledger.commit(&[], &[(sink.name().to_owned(), start)], now_ms())?;
+        }
     }
     let wants = |format| sinks.iter().any(|sink| sink.format() == format);
     let shared = Arc::new(Shared {

@@ -7,6 +7,10 @@ use std::cell::RefCell;
 
 use crate::normalize::Normalizer;
 
+/// Normalising is mostly small allocations, for which the default allocator of the target is slow.
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 /// What the contract generates. Its code is unsafe where it crosses the border of the component.
 #[allow(unsafe_code, missing_docs, clippy::all, clippy::unwrap_used)]
 mod bindings {

@@ -31,6 +31,9 @@ struct Arguments {
     /// Do the plain round trip of this file, and nothing else: the process that the others are compared with.
     #[arg(long, hide = true)]
     plain: Option<PathBuf>,
+    /// Write a sample of records to this folder, a file for each stream, and do nothing else.
+    #[arg(long, hide = true)]
+    prepare: Option<PathBuf>,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -51,6 +54,13 @@ fn main() -> Outcome<()> {
     if let Some(file) = &arguments.plain {
         let output = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
         plain_round_trip(BufReader::with_capacity(1 << 18, File::open(file)?), output)?;
+        return Ok(());
+    }
+    if let Some(folder) = &arguments.prepare {
+        for (stream, count, data) in records(arguments.events)? {
+            std::fs::write(folder.join(format!("{stream}.ndjson")), data)?;
+            println!("{stream} {count}");
+        }
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -74,15 +84,19 @@ fn main() -> Outcome<()> {
         peak_bytes: 0,
     };
     let mut normalize = Measured { name: "m365-pipe normalize", records: 0, ..copy(&plain) };
-    for (stream, count, data) in records(sample)? {
+    // By a process of its own: the peak memory of a child begins with that of its parent, which has to stay small.
+    let prepared =
+        Command::new(&me).args(["--events", &sample.to_string(), "--prepare"]).arg(folder.path()).output()?;
+    for line in String::from_utf8(prepared.stdout)?.lines() {
+        let (stream, count) = line.split_once(' ').ok_or("no count")?;
+        let count: u64 = count.parse()?;
         let file = folder.path().join(format!("{stream}.ndjson"));
-        std::fs::write(&file, data)?;
         let mut command = Command::new(&me);
         command.arg("--plain").arg(&file);
-        add(&mut plain, u64::from(count), &mut command)?;
+        add(&mut plain, count, &mut command)?;
         let mut command = Command::new(programs.join("m365-pipe"));
-        command.args(["normalize", "--stream", &stream, "--rejects", "/dev/null"]).arg(&file);
-        add(&mut normalize, u64::from(count), &mut command)?;
+        command.args(["normalize", "--stream", stream, "--rejects", "/dev/null"]).arg(&file);
+        add(&mut normalize, count, &mut command)?;
     }
     measured.push(plain);
     measured.push(normalize);

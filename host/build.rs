@@ -59,7 +59,7 @@ fn build(root: &Path, target: &Path, arguments: &[&str]) {
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CLIPPY_ARGS")
         .env_remove("CARGO_TARGET_DIR")
-        // Hosts of the component model have SIMD; scanning and hashing bytes is several times as fast with it.
+        // Hosts of the component model have SIMD, which scanning and hashing bytes can use.
         .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "-C target-feature=+simd128")
         .status();
     match status {

@@ -117,13 +117,7 @@ fn membership(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> 
     if members.is_empty() {
         return Some(vec![event]);
     }
-    let of_member = |member: Member| {
-        let mut event = event.clone();
-        event.set("user", member.user);
-        event.set("privileges", member.role.map(|role| vec![role]));
-        event
-    };
-    Some(members.into_iter().map(of_member).collect())
+    Some(for_each(members, &event))
 }
 
 fn with_group(context: &Context<'_>, record: &Object<'_>, group: Attributes, mut event: Event) -> Event {
@@ -156,13 +150,18 @@ fn role(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     }
     take_team(record);
     event.set("resources", vec![resource]);
+    Some(for_each(members, &event))
+}
+
+/// One event for each member, who is its `user`.
+fn for_each(members: Vec<Member>, event: &Event) -> Vec<Event> {
     let of_member = |member: Member| {
         let mut event = event.clone();
         event.set("user", member.user);
         event.set("privileges", member.role.map(|role| vec![role]));
         event
     };
-    Some(members.into_iter().map(of_member).collect())
+    members.into_iter().map(of_member).collect()
 }
 
 /// Apps, bots, connectors and tabs.

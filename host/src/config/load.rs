@@ -40,8 +40,13 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
         ConfigError::new(format!("This is not TOML. {}", error.to_string().trim()))
     })?;
     let mut unknown = Vec::new();
-    let config: Config = serde_ignored::deserialize(document.clone(), |path| unknown.push(path.to_string()))
-        .map_err(|error: toml::de::Error| ConfigError::new(explain(error.message())))?;
+    let config: Config = serde_ignored::deserialize(document.clone(), |path| unknown.push(path.to_string())).map_err(
+        |error: toml::de::Error| match check_schema(&document) {
+            // The schema knows the place of a value of the wrong type.
+            Err(placed) if !error.message().starts_with("missing field") => placed,
+            _ => ConfigError::new(explain(error.message())),
+        },
+    )?;
     if let Some(path) = unknown.first() {
         return Err(ConfigError::new(unknown_key(path)));
     }
@@ -201,6 +206,14 @@ mod tests {
         assert!(message.contains("`source.lookback_hours`") && message.contains("168"), "{message}");
         assert!(error("[limits]\nreaders = 0").contains("`limits.readers`"));
         assert!(error("cloud = \"mars\"").contains("mars"));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_with_its_key() {
+        let message = error("[limits]\nreaders = \"four\"");
+        assert!(message.contains("`limits.readers`"), "{message}");
+        let message = parse(&GOOD.replace("\"contoso.onmicrosoft.com\"", "5")).unwrap_err().0;
+        assert!(message.contains("`tenant`"), "{message}");
     }
 
     #[test]

@@ -16,8 +16,11 @@ fn main() {
         "plugin/build.rs",
         "plugin/Cargo.toml",
         "wit",
+        "schemas/build",
         "schemas/events",
+        "schemas/ocsf",
         "schemas/records",
+        "schemas/src",
         "Cargo.lock",
         "Cargo.toml",
     ] {

@@ -1,13 +1,15 @@
 //! Turns the text tables of the normaliser into sorted static arrays, and refuses tables that contradict themselves or OCSF.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::exit,
 };
+
+use m365_schemas::event::{self, attr};
 
 #[path = "src/normalize/tables/operation_name.rs"]
 mod operation_name;
@@ -50,56 +52,18 @@ fn integer(place: &str, text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("{place}: `{text}` is no number"))
 }
 
-/// What captions.tsv knows of enumerations.
-struct Captions(BTreeMap<(String, String, i64), String>);
-
-impl Captions {
-    fn has(&self, scope: &str, attribute: &str, id: i64) -> bool {
-        let own = (scope.to_owned(), attribute.to_owned());
-        let listed = self.0.keys().any(|(s, a, _)| *s == own.0 && *a == own.1);
-        let scope = if listed { scope } else { "*" };
-        self.0.contains_key(&(scope.to_owned(), attribute.to_owned(), id))
-    }
-}
-
 fn generate() -> Result<(), String> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
     let tables = root.join("src/normalize/tables");
-    let ocsf = root.join("../schemas/ocsf");
     let mut out = String::new();
 
-    let mut captions = Captions(BTreeMap::new());
-    for (place, row) in Table::read(&ocsf.join("captions.tsv"), 4)?.rows {
-        captions.0.insert((row[0].clone(), row[1].clone(), integer(&place, &row[2])?), row[3].clone());
-    }
-    array(
-        &mut out,
-        "CAPTIONS",
-        "(&str, &str, i64, &str)",
-        captions.0.iter().map(|((s, a, i), c)| format!("({s:?}, {a:?}, {i}, {c:?})")),
-    );
-
-    let mut classes = BTreeMap::new();
-    for (place, row) in Table::read(&ocsf.join("classes.tsv"), 4)?.rows {
-        classes.insert(integer(&place, &row[0])?, (row[1].clone(), integer(&place, &row[2])?, row[3].clone()));
-    }
-    array(
-        &mut out,
-        "CLASSES",
-        "Class",
-        classes.iter().map(|(uid, (name, category, category_name))| {
-            format!(
-                "Class {{ uid: {uid}, scope: \"{uid}\", name: {name:?}, category_uid: {category}, category_name: {category_name:?} }}"
-            )
-        }),
-    );
-    marks(&mut out, &root, &ocsf)?;
-
     let known = |place: &str, class: i64, activity: i64| {
-        if captions.has(&class.to_string(), "activity_id", activity) && classes.contains_key(&class) {
-            Ok(())
-        } else {
-            Err(format!("{place}: OCSF has no activity {activity} in class {class}"))
+        let definition = u32::try_from(class).ok().and_then(event::class).map(|class| class.definition);
+        match definition.and_then(|definition| definition.caption(attr::ACTIVITY_ID, activity)) {
+            Some(_) => Ok(()),
+            None => {
+                Err(format!("{place}: OCSF has no activity {activity} in class {class}, or events use no such class"))
+            }
         }
     };
 
@@ -198,46 +162,6 @@ fn generate() -> Result<(), String> {
 
     let folder = env::var("OUT_DIR").map_err(|e| e.to_string())?;
     fs::write(Path::new(&folder).join("tables.rs"), out).map_err(|e| e.to_string())
-}
-
-/// What the walk over a finished event needs to know, for the attributes that events use.
-fn marks(out: &mut String, root: &Path, ocsf: &Path) -> Result<(), String> {
-    let path = root.join("../schemas/events/attributes.json");
-    println!("cargo::rerun-if-changed={}", path.display());
-    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let used: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("attributes.json: {e}"))?;
-    let mut listed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for group in ["classes", "objects"] {
-        for (scope, names) in used[group].as_object().into_iter().flatten() {
-            let names = names.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
-            listed.insert(scope, names.collect());
-        }
-    }
-    let scopes: Vec<&str> = listed.keys().copied().collect();
-    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (place, row) in Table::read(&ocsf.join("attributes.tsv"), 5)?.rows {
-        if !listed.get(row[0].as_str()).is_some_and(|names| names.contains(row[1].as_str())) {
-            continue;
-        }
-        let object = if row[2] == "-" { None } else { scopes.iter().position(|s| *s == row[2]) };
-        let observable = if row[3] == "-" { 0 } else { integer(&place, &row[3])? };
-        let profile = if row[4] == "-" { "" } else { row[4].split(',').next().unwrap_or_default() };
-        rows.entry(row[0].clone()).or_default().push(format!(
-            "Mark {{ attribute: {:?}, object: {object:?}, observable: {observable}, profile: {profile:?} }}",
-            row[1]
-        ));
-    }
-    array(
-        out,
-        "SCOPES",
-        "Scope",
-        scopes.iter().map(|scope| {
-            let mut marks = rows.remove(*scope).unwrap_or_default();
-            marks.sort();
-            format!("Scope {{ name: {scope:?}, marks: &[{}] }}", marks.join(", "))
-        }),
-    );
-    Ok(())
 }
 
 fn array(out: &mut String, name: &str, of: &str, rows: impl Iterator<Item = String>) {

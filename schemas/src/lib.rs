@@ -1,4 +1,5 @@
-//! The JSON Schemas of the project as text, and the generator of the trimmed OCSF bundle.
+//! The JSON Schemas of the project: as text, as tables that events and records are checked by, and the generator of the trimmed
+//! OCSF bundle.
 //!
 //! Invariant: `events/ocsf.schema.json` is exactly what [`trim`] makes of `ocsf/bundle.schema.json` and
 //! `events/attributes.json`, and it accepts nothing that the full bundle refuses.
@@ -7,8 +8,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-#[cfg(feature = "validators")]
-pub mod validate;
+pub mod event;
+pub mod record;
 
 /// The full OCSF 1.8.0 bundle (see `ocsf/README.md`).
 pub const OCSF_BUNDLE: &str = include_str!("../ocsf/bundle.schema.json");

@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{event::Attributes, record::Object};
+use super::{
+    event::{Attributes, attr, object},
+    record::Object,
+};
 
 /// Where a request came from.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,16 +69,16 @@ pub fn is_host_name(text: &str) -> bool {
 }
 
 /// The endpoint that a text names. Empty if it names none.
-pub fn endpoint(text: &str) -> Attributes {
-    let mut endpoint = Attributes::of("network_endpoint");
+pub fn endpoint<'r>(text: &'r str) -> Attributes<'r> {
+    let mut endpoint = Attributes::of(&object::NETWORK_ENDPOINT);
     match parse(text) {
         Some(Address::Ip(ip, port)) => {
-            endpoint.set("ip", ip.to_string());
-            endpoint.set("port", port.map(i64::from));
+            endpoint.set(attr::IP, ip.to_string());
+            endpoint.set(attr::PORT, port.map(i64::from));
         }
         Some(Address::Host(host, port)) => {
-            endpoint.set("hostname", host);
-            endpoint.set("port", port.map(i64::from));
+            endpoint.set(attr::HOSTNAME, host);
+            endpoint.set(attr::PORT, port.map(i64::from));
         }
         None => {}
     }
@@ -87,9 +90,9 @@ pub const SOURCES: [&str; 6] = ["ClientIPAddress", "ClientIP", "ActorIpAddress",
 
 /// The caller of a Management Activity record. The first member that can be read wins; others that name the same address are
 /// taken too, and those that differ stay for `unmapped`.
-pub fn source(record: &Object<'_>) -> Attributes {
+pub fn source<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let mut found: Option<Address<'_>> = None;
-    let mut source = Attributes::of("network_endpoint");
+    let mut source = Attributes::of(&object::NETWORK_ENDPOINT);
     for name in SOURCES {
         record.take_if(name, |node| {
             let text = node.as_str()?;
@@ -112,12 +115,12 @@ pub fn source(record: &Object<'_>) -> Attributes {
 /// The location of a sign-in or of alert evidence: `city`, `state`, `countryOrRegion` (or `countryCode`), `geoCoordinates`.
 ///
 /// Coordinates alone make no location, and 0/0 is what Microsoft writes for none.
-pub fn location(place: &Object<'_>) -> Attributes {
-    let mut location = Attributes::of("location");
-    location.set("city", place.take_str("city"));
-    location.set("region", place.take_str("state"));
+pub fn location<'r>(place: &'r Object<'r>) -> Attributes<'r> {
+    let mut location = Attributes::of(&object::LOCATION);
+    location.set(attr::CITY, place.take_str("city"));
+    location.set(attr::REGION, place.take_str("state"));
     let country = place.take_str("countryOrRegion").or_else(|| place.take_str("countryCode"));
-    location.set("country", country);
+    location.set(attr::COUNTRY, country);
     if location.is_empty() {
         return location;
     }
@@ -126,8 +129,8 @@ pub fn location(place: &Object<'_>) -> Attributes {
         if let (Some(lat), Some(long)) = (lat, long)
             && (lat != 0.0 || long != 0.0)
         {
-            location.set("lat", lat);
-            location.set("long", long);
+            location.set(attr::LAT, lat);
+            location.set(attr::LONG, long);
         }
     }
     location

@@ -5,7 +5,7 @@
 
 use super::{
     context::Context,
-    event::{Attributes, Event, Present},
+    event::{Attributes, Event, Present, Value, attr, object},
     evidence, findings,
     record::{Node, Object},
     times, users,
@@ -15,76 +15,76 @@ use super::{
 const SETTLING_MS: i64 = 60_000;
 
 /// An alert (Microsoft Graph: resource type security.alert).
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let created = take_time(record, "createdDateTime");
     let changed = take_time(record, "lastUpdateDateTime");
     let (status, activity) = state(record, created, changed);
-    let mut event = Event::new(2004, activity, &context.operation);
-    event.set_enum("status_id", status, None);
-    event.set("is_alert", true);
+    let mut event = Event::new(2004, activity, context.operation);
+    event.set_enum(attr::STATUS_ID, status, None);
+    event.set(attr::IS_ALERT, true);
     findings::write_severity(&mut event, record.take_str("severity"));
-    event.set("time", changed.or(created));
+    event.set(attr::TIME, changed.or(created));
     if changed.is_some() {
-        event.metadata().set("original_time", record.peek_str("lastUpdateDateTime"));
+        event.metadata().set(attr::ORIGINAL_TIME, record.peek_str("lastUpdateDateTime"));
     }
     write_product(context, &mut event, record);
     write_verdict(&mut event, record);
 
     let (first, last) = (take_time(record, "firstActivityDateTime"), take_time(record, "lastActivityDateTime"));
-    let mut finding = Attributes::of("finding_info");
+    let mut finding = Attributes::of(&object::FINDING_INFO);
     // The envelope took the id, which the record's schema makes sure of.
-    finding.set("uid", record.peek_str("id"));
-    finding.set("uid_alt", record.take_str("providerAlertId").filter(|id| Some(*id) != record.peek_str("id")));
+    finding.set(attr::UID, record.peek_str("id"));
+    finding.set(attr::UID_ALT, record.take_str("providerAlertId").filter(|id| Some(*id) != record.peek_str("id")));
     let title = record.take_str("title");
-    finding.set("title", title);
-    finding.set("desc", record.take_str("description"));
+    finding.set(attr::TITLE, title);
+    finding.set(attr::DESC, record.take_str("description"));
     let category = record.take_str("category");
-    finding.set("types", types(record, category));
-    finding.set("attacks", attacks(record, category));
-    finding.set("created_time", created);
-    finding.set("modified_time", changed);
-    finding.set("first_seen_time", first);
-    finding.set("last_seen_time", last);
-    finding.set("analytic", analytic(record));
-    let product = event.metadata().get("product").cloned();
-    finding.set("product", product.map(without_feature));
-    finding.set("src_url", record.take_str("alertWebUrl"));
+    finding.set(attr::TYPES, types(record, category));
+    finding.set(attr::ATTACKS, attacks(record, category));
+    finding.set(attr::CREATED_TIME, created);
+    finding.set(attr::MODIFIED_TIME, changed);
+    finding.set(attr::FIRST_SEEN_TIME, first);
+    finding.set(attr::LAST_SEEN_TIME, last);
+    finding.set(attr::ANALYTIC, analytic(record));
+    let product = event.metadata().get(attr::PRODUCT).cloned();
+    finding.set(attr::PRODUCT, product.map(without_feature));
+    finding.set(attr::SRC_URL, record.take_str("alertWebUrl"));
     if let Some(incident) = record.take_if("incidentId", |n| n.to_text()) {
-        let mut related = Attributes::of("related_event");
-        related.set("uid", incident.as_ref());
-        related.set("type", "Incident");
-        finding.set("related_events", vec![related]);
-        event.metadata().set("correlation_uid", incident);
+        let mut related = Attributes::of(&object::RELATED_EVENT);
+        related.set(attr::UID, incident.clone());
+        related.set(attr::TYPE, "Incident");
+        finding.set(attr::RELATED_EVENTS, vec![related]);
+        event.metadata().set(attr::CORRELATION_UID, incident);
     }
     let tags = record.items("systemTags").iter().filter_map(Node::as_str).map(|t| findings::tag("tag", t));
-    let tags: Vec<Attributes> = tags.collect();
+    let tags: Vec<Attributes<'r>> = tags.collect();
     if !tags.is_empty() {
         record.take("systemTags");
     }
-    finding.set("tags", tags);
-    event.set("finding_info", finding);
-    event.set("message", title);
+    finding.set(attr::TAGS, tags);
+    event.set(attr::FINDING_INFO, finding);
+    event.set(attr::MESSAGE, title);
 
-    event.set("start_time", first);
-    event.set("end_time", last);
-    event.set("src_url", record.take_str("incidentWebUrl"));
-    let mut remediation = Attributes::of("remediation");
-    remediation.set("desc", record.take_str("recommendedActions"));
-    event.set("remediation", remediation);
+    event.set(attr::START_TIME, first);
+    event.set(attr::END_TIME, last);
+    event.set(attr::SRC_URL, record.take_str("incidentWebUrl"));
+    let mut remediation = Attributes::of(&object::REMEDIATION);
+    remediation.set(attr::DESC, record.take_str("recommendedActions"));
+    event.set(attr::REMEDIATION, remediation);
     if let Some(name) = record.take_str("assignedTo").filter(|name| !users::is_nobody(name)) {
-        event.set("assignee", findings::user(Some(name)));
+        event.set(attr::ASSIGNEE, findings::user(Some(name)));
     }
-    event.set("comment", comments(record));
+    event.set(attr::COMMENT, comments(record));
     write_evidence(context, &mut event, record);
     vec![event]
 }
 
-fn take_time(record: &Object<'_>, name: &str) -> Option<i64> {
+fn take_time<'r>(record: &'r Object<'r>, name: &'r str) -> Option<i64> {
     record.take_if(name, |n| times::parse(n.as_str()?))
 }
 
 /// `status_id` and `activity_id`.
-fn state(record: &Object<'_>, created: Option<i64>, changed: Option<i64>) -> (i64, i64) {
+fn state<'r>(record: &'r Object<'r>, created: Option<i64>, changed: Option<i64>) -> (i64, i64) {
     let updated = created.zip(changed).is_some_and(|(created, changed)| changed - created > SETTLING_MS);
     let by_time = if updated { 2 } else { 1 };
     let state = match record.peek_str("status") {
@@ -100,30 +100,30 @@ fn state(record: &Object<'_>, created: Option<i64>, changed: Option<i64>) -> (i6
 }
 
 /// The product that found it, and its detector as the feature.
-fn write_product(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
+fn write_product<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
     let name = record.take_str("productName").or_else(|| {
         let known = record.peek_str("serviceSource").and_then(service_name)?;
         record.take("serviceSource");
         Some(known)
     });
-    let name = name.unwrap_or_else(|| context.product()).to_owned();
-    let mut product = Attributes::of("product");
-    product.set("name", name.as_str());
-    product.set("vendor_name", "Microsoft");
-    let mut feature = Attributes::of("feature");
-    feature.set("name", record.peek_str("detectionSource"));
-    product.set("feature", feature);
-    event.metadata().set("product", product);
+    let name = name.unwrap_or_else(|| context.product());
+    let mut product = Attributes::of(&object::PRODUCT);
+    product.set(attr::NAME, name);
+    product.set(attr::VENDOR_NAME, "Microsoft");
+    let mut feature = Attributes::of(&object::FEATURE);
+    feature.set(attr::NAME, record.peek_str("detectionSource"));
+    product.set(attr::FEATURE, feature);
+    event.metadata().set(attr::PRODUCT, product);
     let mut api = context.api(None);
-    let mut service = Attributes::of("service");
-    service.set("name", name);
-    api.set("service", service);
-    event.set("api", api);
+    let mut service = Attributes::of(&object::SERVICE);
+    service.set(attr::NAME, name);
+    api.set(attr::SERVICE, service);
+    event.set(attr::API, api);
 }
 
-fn without_feature(mut product: serde_json::Value) -> serde_json::Value {
-    if let Some(product) = product.as_object_mut() {
-        product.remove("feature");
+fn without_feature<'r>(mut product: Value<'r>) -> Value<'r> {
+    if let Value::Object(product) = &mut product {
+        product.remove(attr::FEATURE);
     }
     product
 }
@@ -148,7 +148,7 @@ fn service_name(source: &str) -> Option<&'static str> {
 }
 
 /// What an analyst found it to be: the classification, refined by the determination where OCSF has a word for it.
-fn write_verdict(event: &mut Event, record: &Object<'_>) {
+fn write_verdict<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     let refined = match record.peek_str("determination") {
         Some("securityTesting") => Some(6),
         Some("notEnoughDataToValidate") => Some(7),
@@ -157,7 +157,7 @@ fn write_verdict(event: &mut Event, record: &Object<'_>) {
     };
     if let Some(id) = refined {
         record.take("determination");
-        event.set_enum("verdict_id", id, None);
+        event.set_enum(attr::VERDICT_ID, id, None);
         // The classification says something else then, so it stays.
         return;
     }
@@ -168,14 +168,14 @@ fn write_verdict(event: &mut Event, record: &Object<'_>) {
         _ => return,
     };
     record.take("classification");
-    event.set_enum("verdict_id", classified, None);
+    event.set_enum(attr::VERDICT_ID, classified, None);
 }
 
-fn types(record: &Object<'_>, category: Option<&str>) -> Vec<String> {
-    let mut types: Vec<String> = category.map(str::to_owned).into_iter().collect();
+fn types<'r>(record: &'r Object<'r>, category: Option<&'r str>) -> Vec<&'r str> {
+    let mut types: Vec<&'r str> = category.into_iter().collect();
     for one in record.items("categories").iter().filter_map(Node::as_str) {
-        if !types.iter().any(|t| t == one) {
-            types.push(one.to_owned());
+        if !types.contains(&one) {
+            types.push(one);
         }
     }
     record.take("categories");
@@ -201,27 +201,27 @@ const TACTICS: [(&str, &str); 14] = [
 ];
 
 /// One attack for each technique; the tactic only if the category is one.
-fn attacks(record: &Object<'_>, category: Option<&str>) -> Vec<Attributes> {
+fn attacks<'r>(record: &'r Object<'r>, category: Option<&'r str>) -> Vec<Attributes<'r>> {
     let tactic = category.and_then(|c| TACTICS.iter().find(|(name, _)| *name == c)).map(|(_, name)| {
-        let mut tactic = Attributes::of("tactic");
-        tactic.set("name", *name);
+        let mut tactic = Attributes::of(&object::TACTIC);
+        tactic.set(attr::NAME, *name);
         tactic
     });
-    let named = |object, uid: &str| {
+    let named = |object, uid: &'r str| {
         let mut named = Attributes::of(object);
-        named.set("uid", uid);
+        named.set(attr::UID, uid);
         named
     };
     let mut attacks = Vec::new();
     for technique in record.items("mitreTechniques").iter().filter_map(Node::as_str).map(str::trim) {
-        let mut attack = Attributes::of("attack");
+        let mut attack = Attributes::of(&object::ATTACK);
         let whole = technique.split('.').next().unwrap_or_default();
-        attack.set("technique", named("technique", whole));
+        attack.set(attr::TECHNIQUE, named(&object::TECHNIQUE, whole));
         if whole != technique {
-            attack.set("sub_technique", named("sub_technique", technique));
+            attack.set(attr::SUB_TECHNIQUE, named(&object::SUB_TECHNIQUE, technique));
         }
         if !attack.is_empty() {
-            attack.set("tactic", tactic.clone());
+            attack.set(attr::TACTIC, tactic.clone());
             attacks.push(attack);
         }
     }
@@ -229,14 +229,14 @@ fn attacks(record: &Object<'_>, category: Option<&str>) -> Vec<Attributes> {
     if attacks.is_empty()
         && let Some(tactic) = tactic
     {
-        let mut attack = Attributes::of("attack");
-        attack.set("tactic", tactic);
+        let mut attack = Attributes::of(&object::ATTACK);
+        attack.set(attr::TACTIC, tactic);
         attacks.push(attack);
     }
     attacks
 }
 
-fn analytic(record: &Object<'_>) -> Attributes {
+fn analytic<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let source = record.take_str("detectionSource");
     let policy = record.peek_str("alertPolicyId").is_some();
     let kind = match source {
@@ -250,7 +250,7 @@ fn analytic(record: &Object<'_>) -> Attributes {
 }
 
 /// The comments, newest first; the list with authors and times stays in `unmapped`.
-fn comments(record: &Object<'_>) -> String {
+fn comments<'r>(record: &'r Object<'r>) -> String {
     let comments = record.items("comments").iter().filter_map(Node::as_object);
     let mut comments: Vec<(i64, &str)> = comments
         .filter_map(|c| {
@@ -263,8 +263,8 @@ fn comments(record: &Object<'_>) -> String {
 }
 
 /// Evidence, and the resources and malware that it names.
-fn write_evidence(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
-    let (mut evidences, mut resources, mut malware) = (Vec::new(), Vec::<serde_json::Value>::new(), Vec::new());
+fn write_evidence<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
+    let (mut evidences, mut resources, mut malware) = (Vec::new(), Vec::<Value<'r>>::new(), Vec::new());
     let threat = record.take_str("threatDisplayName").or_else(|| record.take_str("threatFamilyName"));
     malware.extend(threat.map(findings::malware).and_then(Present::present));
     for item in record.items("evidence").iter().filter_map(Node::as_object) {
@@ -273,7 +273,7 @@ fn write_evidence(context: &Context<'_>, event: &mut Event, record: &Object<'_>)
         resources.extend(found.resource.and_then(Present::present).filter(|r| !resources.contains(r)));
         malware.extend(found.malware.and_then(Present::present).filter(|m| !malware.contains(m)));
     }
-    event.set("evidences", evidences);
-    event.set("resources", resources);
-    event.set("malware", malware);
+    event.set(attr::EVIDENCES, evidences);
+    event.set(attr::RESOURCES, resources);
+    event.set(attr::MALWARE, malware);
 }

@@ -6,7 +6,7 @@
 use super::{
     addresses,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Value, attr, object},
     outcome::{self, Outcome},
     record::{Node, Object},
     tables::{self, SignInCode},
@@ -19,46 +19,46 @@ mod policies;
 pub use factors::factor_type;
 
 /// A sign-in of Microsoft Graph, of any of the four kinds (resource type `signIn`).
-pub fn map_sign_in(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_sign_in<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let mut event = context.event();
     let user = sign_in_user(context, record);
-    let mut actor = Attributes::of("actor");
-    actor.set("user", user.clone());
-    event.set("user", user);
-    actor.set("app_name", record.take_str("appDisplayName"));
+    let mut actor = Attributes::of(&object::ACTOR);
+    actor.set(attr::USER, user.clone());
+    event.set(attr::USER, user);
+    actor.set(attr::APP_NAME, record.take_str("appDisplayName"));
     // For a principal's sign-in the application is the account, and was taken with the user.
-    actor.set("app_uid", record.take_str("appId"));
-    let mut idp = Attributes::of("idp");
-    idp.set("name", record.take_str("tokenIssuerType"));
-    idp.set("issuer", record.take_str("tokenIssuerName"));
-    actor.set("idp", idp);
-    let mut session = Attributes::of("session");
-    session.set("uid", record.take_str("sessionId"));
-    actor.set("session", session.clone());
-    session.set("credential_uid", record.take_str("uniqueTokenIdentifier"));
-    event.set("session", session);
-    event.set("actor", actor);
+    actor.set(attr::APP_UID, record.take_str("appId"));
+    let mut idp = Attributes::of(&object::IDP);
+    idp.set(attr::NAME, record.take_str("tokenIssuerType"));
+    idp.set(attr::ISSUER, record.take_str("tokenIssuerName"));
+    actor.set(attr::IDP, idp);
+    let mut session = Attributes::of(&object::SESSION);
+    session.set(attr::UID, record.take_str("sessionId"));
+    actor.set(attr::SESSION, session.clone());
+    session.set(attr::CREDENTIAL_UID, record.take_str("uniqueTokenIdentifier"));
+    event.set(attr::SESSION, session);
+    event.set(attr::ACTOR, actor);
 
     target(&mut event, record.take_str("resourceDisplayName"), record.take_str("resourceId"));
     logon_type(&mut event, record);
-    event.set("is_remote", true);
+    event.set(attr::IS_REMOTE, true);
     protocol(&mut event, record);
     token(&mut event, record);
-    event.set("src_endpoint", source(record));
-    let mut request = Attributes::of("http_request");
-    request.set("user_agent", record.take_str("userAgent"));
-    request.set("uid", record.take_str("originalRequestId"));
-    event.set("http_request", request);
-    event.set("device", device(record));
-    event.set("duration", record.take_int("processingTimeInMilliseconds"));
+    event.set(attr::SRC_ENDPOINT, source(record));
+    let mut request = Attributes::of(&object::HTTP_REQUEST);
+    request.set(attr::USER_AGENT, record.take_str("userAgent"));
+    request.set(attr::UID, record.take_str("originalRequestId"));
+    event.set(attr::HTTP_REQUEST, request);
+    event.set(attr::DEVICE, device(record));
+    event.set(attr::DURATION, record.take_int("processingTimeInMilliseconds"));
 
     let status = record.object("status");
     let code = status.and_then(|s| s.take_int("errorCode"));
     let detail = status.map(status_detail).unwrap_or_default();
-    event.set("status_detail", detail);
+    event.set(attr::STATUS_DETAIL, detail);
     let succeeded = write_code(&mut event, code);
-    if event.has("is_new_logon") && !succeeded {
-        event.set("is_new_logon", false);
+    if event.has(attr::IS_NEW_LOGON) && !succeeded {
+        event.set(attr::IS_NEW_LOGON, false);
     }
     factors::write(context, &mut event, record, succeeded);
     policies::write(context, &mut event, record);
@@ -67,15 +67,15 @@ pub fn map_sign_in(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
 }
 
 /// The person, or for a principal's sign-in the principal, who signs in.
-fn sign_in_user(context: &Context<'_>, record: &Object<'_>) -> Attributes {
+fn sign_in_user<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Attributes<'r> {
     let mut person = Person::default();
     if record.peek_str("userPrincipalName").is_some_and(|upn| person.read_name(upn)) {
         record.take("userPrincipalName");
     }
     if let Some(uid) = record.take_if("userId", |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t))) {
-        person.uid = Some(uid.to_owned());
+        person.uid = Some(uid);
     }
-    person.full_name = record.take_str("userDisplayName").map(str::to_owned);
+    person.full_name = record.take_str("userDisplayName");
     let is_person = !person.is_empty() || person.full_name.is_some();
     if is_person {
         match record.take_str("userType").map(str::to_ascii_lowercase).as_deref() {
@@ -88,75 +88,75 @@ fn sign_in_user(context: &Context<'_>, record: &Object<'_>) -> Attributes {
             None => {}
         }
         person.type_id = person.type_id.or(Some(users::TYPE_USER));
-        person.org_uid = record.take_str("homeTenantId").filter(|t| !users::is_nobody(t)).map(str::to_owned);
+        person.org_uid = record.take_str("homeTenantId").filter(|t| !users::is_nobody(t));
         let other = record
             .take_str("signInIdentifier")
             .or_else(|| record.take_str("alternateSignInName"))
-            .filter(|other| person.name.as_deref().is_none_or(|name| !name.eq_ignore_ascii_case(other)));
-        person.uid_alt = other.map(str::to_owned);
+            .filter(|other| person.name.is_none_or(|name| !name.eq_ignore_ascii_case(other)));
+        person.uid_alt = other;
         return person.user();
     }
-    person.name = record.take_str("servicePrincipalName").map(str::to_owned);
-    person.uid = record.take_str("servicePrincipalId").map(str::to_owned);
+    person.name = record.take_str("servicePrincipalName");
+    person.uid = record.take_str("servicePrincipalId");
     person.type_id = Some(users::TYPE_SERVICE);
     if person.is_empty() {
         // Neither a person nor a principal: all that is left is the program.
-        person.uid = record.peek_str("appId").map(str::to_owned);
+        person.uid = record.peek_str("appId");
     }
     if person.is_empty() {
         return users::unknown();
     }
     let mut user = person.user();
     if let Some(app) = record.peek_str("appId") {
-        let mut account = Attributes::of("account");
-        account.set("uid", app);
-        account.set_enum("type_id", 6, None);
-        user.set("account", account);
+        let mut account = Attributes::of(&object::ACCOUNT);
+        account.set(attr::UID, app);
+        account.set_enum(attr::TYPE_ID, 6, None);
+        user.set(attr::ACCOUNT, account);
     }
     if context.stream.name != "graph.signins.interactive"
         && let Some(key) =
             record.take_if("servicePrincipalCredentialKeyId", |n| n.as_str().filter(|t| !users::is_nobody(t)))
     {
-        let mut credential = Attributes::of("programmatic_credential");
-        credential.set("uid", key);
-        credential.set("type", record.take_str("clientCredentialType").filter(|t| *t != "none"));
-        user.set("programmatic_credentials", vec![credential]);
+        let mut credential = Attributes::of(&object::PROGRAMMATIC_CREDENTIAL);
+        credential.set(attr::UID, key);
+        credential.set(attr::TYPE, record.take_str("clientCredentialType").filter(|t| *t != "none"));
+        user.set(attr::PROGRAMMATIC_CREDENTIALS, vec![credential]);
     }
     user
 }
 
 /// What was signed in to. The class wants one, so a record that doesn't say it gets the identity provider itself.
-fn target(event: &mut Event, name: Option<&str>, uid: Option<&str>) {
+fn target<'r>(event: &mut Event<'r>, name: Option<&'r str>, uid: Option<&'r str>) {
     let uid = uid.filter(|t| !users::is_nobody(t));
     let name = name.or(if uid.is_none() { Some("Microsoft Entra ID") } else { None });
-    let mut service = Attributes::of("service");
-    service.set("name", name);
-    service.set("uid", uid);
-    event.set("service", service);
-    let mut endpoint = Attributes::of("network_endpoint");
-    endpoint.set("svc_name", name);
-    endpoint.set("uid", uid);
-    event.set("dst_endpoint", endpoint);
+    let mut service = Attributes::of(&object::SERVICE);
+    service.set(attr::NAME, name);
+    service.set(attr::UID, uid);
+    event.set(attr::SERVICE, service);
+    let mut endpoint = Attributes::of(&object::NETWORK_ENDPOINT);
+    endpoint.set(attr::SVC_NAME, name);
+    endpoint.set(attr::UID, uid);
+    event.set(attr::DST_ENDPOINT, endpoint);
 }
 
-fn logon_type(event: &mut Event, record: &Object<'_>) {
+fn logon_type<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     let interactive = record.take_bool("isInteractive");
     let kind = record.take_if("signInEventTypes", |n| match n.items() {
         [one] => one.as_str().map(str::trim).filter(|t| !t.is_empty()),
         _ => None,
     });
     match (kind, interactive) {
-        (Some("interactiveUser"), _) | (None, Some(true)) => event.set_enum("logon_type_id", 2, None),
-        (Some(kind), _) => event.set_enum("logon_type_id", 99, Some(kind)),
-        (None, Some(false)) => event.set_enum("logon_type_id", 99, Some("nonInteractive")),
+        (Some("interactiveUser"), _) | (None, Some(true)) => event.set_enum(attr::LOGON_TYPE_ID, 2, None),
+        (Some(kind), _) => event.set_enum(attr::LOGON_TYPE_ID, 99, Some(kind)),
+        (None, Some(false)) => event.set_enum(attr::LOGON_TYPE_ID, 99, Some("nonInteractive")),
         (None, None) => {}
     }
     if let Some(interactive) = interactive {
-        event.set("is_new_logon", interactive);
+        event.set(attr::IS_NEW_LOGON, interactive);
     }
 }
 
-fn protocol(event: &mut Event, record: &Object<'_>) {
+fn protocol<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     let word = record.peek_str("authenticationProtocol").unwrap_or("none");
     let client = record.peek_str("clientAppUsed").unwrap_or_default();
     let legacy = ["IMAP", "POP", "SMTP", "Other clients"].iter().any(|name| client.contains(name));
@@ -170,13 +170,13 @@ fn protocol(event: &mut Event, record: &Object<'_>) {
         "kerberos" | "seamlesssso" => 2,
         _ => 99,
     };
-    event.set_enum("auth_protocol_id", id, Some(word));
+    event.set_enum(attr::AUTH_PROTOCOL_ID, id, Some(word));
     if id == 99 {
         record.take("authenticationProtocol");
     }
 }
 
-fn token(event: &mut Event, record: &Object<'_>) {
+fn token<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     let Some(word) = record.peek_str("incomingTokenType") else { return };
     let id = match word {
         "primaryRefreshToken" | "refreshToken" => 4,
@@ -184,59 +184,59 @@ fn token(event: &mut Event, record: &Object<'_>) {
         "none" | "unknownFutureValue" => return,
         _ => 99,
     };
-    let mut token = Attributes::of("authentication_token");
-    token.set_enum("type_id", id, Some(word));
+    let mut token = Attributes::of(&object::AUTHENTICATION_TOKEN);
+    token.set_enum(attr::TYPE_ID, id, Some(word));
     if id == 99 {
         record.take("incomingTokenType");
     }
-    event.set("authentication_token", token);
+    event.set(attr::AUTHENTICATION_TOKEN, token);
 }
 
-fn source(record: &Object<'_>) -> Attributes {
+fn source<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let mut source = record
         .take_if("ipAddress", |n| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty()))
-        .unwrap_or_else(|| Attributes::of("network_endpoint"));
+        .unwrap_or_else(|| Attributes::of(&object::NETWORK_ENDPOINT));
     if source.is_empty() {
         // A place or a network alone names no endpoint, so they stay in `unmapped`.
         return source;
     }
     if let Some(place) = record.object("location") {
-        source.set("location", addresses::location(place));
+        source.set(attr::LOCATION, addresses::location(place));
     }
     if let Some(number) = record.take_if("autonomousSystemNumber", |n| n.to_int().filter(|n| *n > 0)) {
-        let mut system = Attributes::of("autonomous_system");
-        system.set("number", number);
-        source.set("autonomous_system", system);
+        let mut system = Attributes::of(&object::AUTONOMOUS_SYSTEM);
+        system.set(attr::NUMBER, number);
+        source.set(attr::AUTONOMOUS_SYSTEM, system);
     }
     if let Some(ip) = record.take_if("globalSecureAccessIpAddress", |n| addresses::ip(n.as_str()?)) {
-        source.set("intermediate_ips", vec![ip.to_string()]);
+        source.set(attr::INTERMEDIATE_IPS, vec![ip.to_string()]);
     }
     if let Some(network) = record.items("networkLocationDetails").first().and_then(Node::as_object) {
         let zone = network.take_if("networkNames", |n| match n.items() {
-            [one] => one.as_str().map(str::to_owned),
+            [one] => one.as_str(),
             _ => None,
         });
-        source.set("zone", zone);
+        source.set(attr::ZONE, zone);
     }
     source
 }
 
-fn device(record: &Object<'_>) -> Attributes {
-    let mut device = Attributes::of("device");
+fn device<'r>(record: &'r Object<'r>) -> Attributes<'r> {
+    let mut device = Attributes::of(&object::DEVICE);
     let Some(detail) = record.object("deviceDetail") else { return device };
-    device.set("uid", detail.take_str("deviceId"));
-    device.set("name", detail.take_str("displayName"));
+    device.set(attr::UID, detail.take_str("deviceId"));
+    device.set(attr::NAME, detail.take_str("displayName"));
     if device.is_empty() {
         return device;
     }
-    device.set("is_compliant", detail.take_bool("isCompliant"));
-    device.set("is_managed", detail.take_bool("isManaged"));
+    device.set(attr::IS_COMPLIANT, detail.take_bool("isCompliant"));
+    device.set(attr::IS_MANAGED, detail.take_bool("isManaged"));
     write_os(&mut device, detail.take_str("operatingSystem"));
     device
 }
 
 /// The operating system, and the kind of device that it tells.
-fn write_os(device: &mut Attributes, name: Option<&str>) {
+fn write_os<'r>(device: &mut Attributes<'r>, name: Option<&'r str>) {
     let lower = name.unwrap_or_default().to_ascii_lowercase();
     let (os_type, device_type) = match lower.as_str() {
         l if l.starts_with("windows") => (100, 0),
@@ -246,16 +246,16 @@ fn write_os(device: &mut Attributes, name: Option<&str>) {
         l if l.starts_with("linux") => (200, 0),
         _ => (0, 0),
     };
-    device.set_enum("type_id", device_type, None);
+    device.set_enum(attr::TYPE_ID, device_type, None);
     if let Some(name) = name {
-        let mut os = Attributes::of("os");
-        os.set("name", name);
-        os.set_enum("type_id", os_type, None);
-        device.set("os", os);
+        let mut os = Attributes::of(&object::OS);
+        os.set(attr::NAME, name);
+        os.set_enum(attr::TYPE_ID, os_type, None);
+        device.set(attr::OS, os);
     }
 }
 
-fn status_detail(status: &Object<'_>) -> String {
+fn status_detail<'r>(status: &'r Object<'r>) -> String {
     let mut detail = String::new();
     for name in ["failureReason", "additionalDetails"] {
         if let Some(text) = status.take_str(name).filter(|t| *t != "Other.") {
@@ -269,12 +269,12 @@ fn status_detail(status: &Object<'_>) -> String {
 }
 
 /// Status, action and disposition by the error code. True if the sign-in succeeded.
-fn write_code(event: &mut Event, code: Option<i64>) -> bool {
+fn write_code<'r>(event: &mut Event<'r>, code: Option<i64>) -> bool {
     let Some(code) = code else {
         Outcome::Unknown.write(event);
         return false;
     };
-    event.set("status_code", code.to_string());
+    event.set(attr::STATUS_CODE, code.to_string());
     let (outcome, action, disposition) = match (code, tables::sign_in_code(code)) {
         (0, _) => (Outcome::Success, 1, 1),
         (_, Some(SignInCode::Interrupted)) => (Outcome::Other("Interrupted"), 3, 23),
@@ -282,12 +282,12 @@ fn write_code(event: &mut Event, code: Option<i64>) -> bool {
         (_, None) => (Outcome::Failure, 2, 26),
     };
     outcome.write(event);
-    event.set_enum("action_id", action, None);
-    event.set_enum("disposition_id", disposition, None);
+    event.set_enum(attr::ACTION_ID, action, None);
+    event.set_enum(attr::DISPOSITION_ID, disposition, None);
     code == 0
 }
 
-fn risk(event: &mut Event, record: &Object<'_>) {
+fn risk<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     let level = ["riskLevelDuringSignIn", "riskLevelAggregated"]
         .iter()
         .find_map(|name| record.take_if(name, |n| n.as_str().filter(|t| !t.is_empty() && *t != "unknownFutureValue")));
@@ -299,7 +299,7 @@ fn risk(event: &mut Event, record: &Object<'_>) {
         "high" => 3,
         _ => 99,
     };
-    event.set_enum("risk_level_id", id, Some(level));
+    event.set_enum(attr::RISK_LEVEL_ID, id, Some(level));
     if (1..=3).contains(&id) {
         // low 2, medium 3, high 4: a risky sign-in is at least as severe as a failed one.
         event.set_severity(id + 1);
@@ -307,77 +307,77 @@ fn risk(event: &mut Event, record: &Object<'_>) {
     let mut details: Vec<&str> = record.items("riskEventTypes_v2").iter().filter_map(Node::as_str).collect();
     details.extend(["riskDetail", "riskState"].iter().filter_map(|name| record.peek_str(name)));
     details.retain(|d| *d != "none" && *d != "unknownFutureValue");
-    event.set("risk_details", details.join(", "));
+    event.set(attr::RISK_DETAILS, details.join(", "));
 }
 
 /// Sign-in records of the Management Activity API: record types 15, 9 and 275, and the logons that services see themselves.
-pub fn map_activity(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let mut event = context.event();
     let properties = record.pairs("ExtendedProperties");
     let device_properties = record.pairs("DeviceProperties");
     let mut actor = users::actor(record);
     let program = record.take_str("Application").or_else(|| record.take_str("Client"));
-    actor.set_if_absent("app_name", program);
-    event.set("user", actor.get("user").cloned());
+    actor.set_if_absent(attr::APP_NAME, program);
+    event.set(attr::USER, actor.get(attr::USER).cloned());
     let session = record.peek_str("SessionId").or_else(|| device_properties.take_str("SessionId"));
     if let Some(uid) = session {
-        let mut session = Attributes::of("session");
-        session.set("uid", uid);
-        event.set("session", session.clone());
-        if !actor.has("session") {
-            actor.set("session", session);
+        let mut session = Attributes::of(&object::SESSION);
+        session.set(attr::UID, uid);
+        event.set(attr::SESSION, session.clone());
+        if !actor.has(attr::SESSION) {
+            actor.set(attr::SESSION, session);
         }
     }
-    event.set("actor", actor);
+    event.set(attr::ACTOR, actor);
     activity_target(context, &mut event, record);
-    event.set("is_remote", true);
+    event.set(attr::IS_REMOTE, true);
     if let Some(request_type) = properties.peek_str("RequestType") {
         let id = if request_type.starts_with("OAuth2:") { 6 } else { 99 };
-        event.set_enum("auth_protocol_id", id, Some(request_type));
+        event.set_enum(attr::AUTH_PROTOCOL_ID, id, Some(request_type));
     }
-    event.set("src_endpoint", addresses::source(record));
-    let mut request = Attributes::of("http_request");
-    request.set("user_agent", properties.take_str("UserAgent").or_else(|| record.take_str("UserAgent")));
+    event.set(attr::SRC_ENDPOINT, addresses::source(record));
+    let mut request = Attributes::of(&object::HTTP_REQUEST);
+    request.set(attr::USER_AGENT, properties.take_str("UserAgent").or_else(|| record.take_str("UserAgent")));
     // The id of the same sign-in in Microsoft Graph; Microsoft spells the member in two ways.
     let same = ["IntraSystemsId", "IntraSystemId"];
     let same = same.iter().find_map(|name| record.take_if(name, |n| n.as_str().filter(|t| !users::is_nobody(t))));
-    request.set("uid", same);
-    event.set("http_request", request);
-    let mut device = Attributes::of("device");
-    device.set("uid", device_properties.take_str("Id"));
-    device.set("name", device_properties.take_str("DisplayName"));
+    request.set(attr::UID, same);
+    event.set(attr::HTTP_REQUEST, request);
+    let mut device = Attributes::of(&object::DEVICE);
+    device.set(attr::UID, device_properties.take_str("Id"));
+    device.set(attr::NAME, device_properties.take_str("DisplayName"));
     if !device.is_empty() {
-        device.set("is_compliant", device_properties.take_bool("IsCompliant"));
-        device.set("is_managed", device_properties.take_bool("IsCompliantAndManaged"));
+        device.set(attr::IS_COMPLIANT, device_properties.take_bool("IsCompliant"));
+        device.set(attr::IS_MANAGED, device_properties.take_bool("IsCompliantAndManaged"));
         write_os(&mut device, device_properties.take_str("OS"));
-        event.set("device", device);
+        event.set(attr::DEVICE, device);
     }
     activity_status(context, &mut event, record);
     vec![event]
 }
 
-fn activity_target(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
+fn activity_target<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
     let claims = users::Claims::take(record, "Target");
     let object = record.take_if("ObjectId", |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t)));
-    let uid = claims.uid.or_else(|| object.filter(|o| users::is_guid(o)).map(str::to_owned));
-    let mut name = claims.display_name.or(claims.name).or_else(|| object.map(str::to_owned));
+    let uid = claims.uid.or_else(|| object.filter(|o| users::is_guid(o)));
+    let mut name = claims.display_name.or(claims.name).or(object);
     if name.is_some() && name == uid {
         name = None;
     }
     // Logons that a service logs itself are logons to that service.
     let entra = [0, 9, 15].contains(&context.record_type_number());
     if !entra && !context.workload.is_empty() {
-        if object.is_some() && name.as_deref() != Some(&context.workload) {
+        if object.is_some() && name != Some(context.workload) {
             record.put_back("ObjectId");
         }
-        target(event, Some(&context.workload), uid.as_deref());
+        target(event, Some(context.workload), uid);
     } else {
-        target(event, name.as_deref(), uid.as_deref());
+        target(event, name, uid);
     }
 }
 
 /// Operation first, then error number, then error text; `ResultStatus` only if there is nothing else.
-fn activity_status(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
+fn activity_status<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
     let code = ["ErrorNumber", "ErrorCode"].iter().find_map(|name| record.take_int(name));
     let error = record.take_str("LogonError");
     let failed = context.operation == "UserLoginFailed";
@@ -387,17 +387,17 @@ fn activity_status(context: &Context<'_>, event: &mut Event, record: &Object<'_>
         }
         _ if failed || error.is_some() => {
             Outcome::Failure.write(event);
-            event.set_enum("action_id", 2, None);
-            event.set_enum("disposition_id", 26, None);
-            event.set("status_code", code.map(|c| c.to_string()));
+            event.set_enum(attr::ACTION_ID, 2, None);
+            event.set_enum(attr::DISPOSITION_ID, 26, None);
+            event.set(attr::STATUS_CODE, code.map(|c| c.to_string()));
         }
         _ => {
             let status = record.take_text("ResultStatus");
-            outcome::of_activity(&context.operation, status.as_deref(), &context.workload).write(event);
+            outcome::of_activity(context.operation, status.as_deref(), context.workload).write(event);
         }
     }
-    if failed && event.get("status_id").and_then(serde_json::Value::as_i64) == Some(1) {
+    if failed && event.get(attr::STATUS_ID).and_then(Value::as_int) == Some(1) {
         Outcome::Failure.write(event);
     }
-    event.set("status_detail", error);
+    event.set(attr::STATUS_DETAIL, error);
 }

@@ -5,7 +5,7 @@
 use super::{
     addresses,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     generic,
     record::{Node, Object},
     users,
@@ -18,61 +18,61 @@ const APPLICATION_LIFECYCLE: u32 = 6002;
 const SOURCE_REQUIRED: [u32; 2] = [6003, 6006];
 
 /// Writes `actor`, `src_endpoint`, `http_request`, `api` and the status, and takes what they came from.
-pub fn write(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
+pub fn write<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
     let class = event.class.uid;
-    event.set("actor", users::actor(record));
+    event.set(attr::ACTOR, users::actor(record));
     if class == APPLICATION_LIFECYCLE {
-        event.set("device", calling_device(record));
+        event.set(attr::DEVICE, calling_device(record));
     } else {
         let mut source = addresses::source(record);
         if source.is_empty() && SOURCE_REQUIRED.contains(&class) {
-            let service = if context.workload.is_empty() { context.product() } else { &context.workload };
-            source.set("svc_name", service);
+            let service = if context.workload.is_empty() { context.product() } else { context.workload };
+            source.set(attr::SVC_NAME, service);
         }
-        event.set("src_endpoint", source);
+        event.set(attr::SRC_ENDPOINT, source);
     }
     if ![EMAIL_ACTIVITY, APPLICATION_LIFECYCLE].contains(&class) {
-        let mut request = Attributes::of("http_request");
-        request.set("user_agent", agent(record, event));
-        event.set("http_request", request);
+        let mut request = Attributes::of(&object::HTTP_REQUEST);
+        request.set(attr::USER_AGENT, agent(record, event));
+        event.set(attr::HTTP_REQUEST, request);
     }
     let request_id = ["ClientRequestId", "RequestId"]
         .iter()
         .find_map(|name| record.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t))));
-    event.set("api", context.api(request_id));
+    event.set(attr::API, context.api(request_id));
     // Exchange ends it with a line break.
     event.keep("OriginatingServer", record.take_str("OriginatingServer"));
     generic::write_status(context, record, event);
 }
 
 /// Where the call came from, as a device, for the class that has no source endpoint. The address itself stays in the record, with its port.
-fn calling_device(record: &Object<'_>) -> Attributes {
-    let mut device = Attributes::of("device");
+fn calling_device<'r>(record: &'r Object<'r>) -> Attributes<'r> {
+    let mut device = Attributes::of(&object::DEVICE);
     let source = addresses::SOURCES
         .iter()
         .find_map(|name| Some(addresses::endpoint(record.peek_str(name)?)).filter(|source| !source.is_empty()));
     if let Some(source) = source {
-        device.set("ip", source.text("ip"));
-        device.set("hostname", source.text("hostname"));
-        device.set_enum("type_id", 0, None);
+        device.set(attr::IP, source.get(attr::IP).cloned());
+        device.set(attr::HOSTNAME, source.get(attr::HOSTNAME).cloned());
+        device.set_enum(attr::TYPE_ID, 0, None);
     }
     device
 }
 
 /// The user agent: a member of its own, a property, or behind the client's name in `ClientInfoString`.
-fn agent(record: &Object<'_>, event: &mut Event) -> Option<String> {
+fn agent<'r>(record: &'r Object<'r>, event: &mut Event<'r>) -> Option<&'r str> {
     if let Some(agent) = record.take_str("UserAgent") {
-        return Some(agent.to_owned());
+        return Some(agent);
     }
     for list in ["ExtraProperties", "ExtendedProperties"] {
         if let Some(agent) = record.pairs(list).take_str("UserAgent") {
-            return Some(agent.to_owned());
+            return Some(agent);
         }
     }
     let (client, agent) = record.peek("ClientInfoString").and_then(Node::as_str).and_then(browser)?;
     record.take("ClientInfoString");
     event.keep("ClientInfoString", client);
-    Some(agent.to_owned())
+    Some(agent)
 }
 
 /// `Client=OWA;Mozilla/5.0 (…) …;` in its two parts.

@@ -4,12 +4,10 @@
 //! Invariant: a class is chosen only if the parameters fill it; everything that a cmdlet was called with is in the event, under
 //! `entity.data`, `web_resources[].data` or `unmapped.Parameters`.
 
-use serde_json::{Map, Value};
-
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Members, Value, attr, object},
     named_values,
     record::Object,
     tables,
@@ -24,7 +22,7 @@ const ASSIGNEES: [&str; 5] = ["User", "Trustee", "Member", "SecurityGroup", "App
 const MAX_MEMBERS: usize = 256;
 
 /// A record of a cmdlet.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.rule.class_uid {
         3005 => access(context, record),
         3006 => group(context, record),
@@ -40,17 +38,17 @@ fn noun(operation: &str) -> &str {
     operation.split_once('-').map_or(operation, |(_, noun)| noun)
 }
 
-fn parameter<'s>(record: &'s Object<'_>, name: &str) -> Option<&'s str> {
+fn parameter<'r>(record: &'r Object<'r>, name: &'r str) -> Option<&'r str> {
     record.pairs("Parameters").peek_str(name).filter(|value| !users::is_nobody(value))
 }
 
 /// What the cmdlet was about: `ObjectId`, or the parameters that name it.
-fn object_id<'s>(record: &'s Object<'_>) -> Option<&'s str> {
+fn object_id<'r>(record: &'r Object<'r>) -> Option<&'r str> {
     record.peek_str("ObjectId").filter(|id| !users::is_nobody(id)).or_else(|| parameter(record, "Identity"))
 }
 
 /// Takes `ObjectId` if it is that text.
-fn take_object(record: &Object<'_>, uid: Option<&str>) {
+fn take_object<'r>(record: &'r Object<'r>, uid: Option<&'r str>) {
     record.take_if("ObjectId", |n| (n.as_str().map(str::trim) == uid).then_some(()));
 }
 
@@ -60,7 +58,7 @@ fn short_name(identity: &str) -> &str {
 }
 
 /// A user by an address, a GUID, or any other identity that Exchange takes.
-fn user(identity: &str) -> Person {
+fn user<'r>(identity: &'r str) -> Person<'r> {
     let mut person = Person::default();
     person.read_name(short_name(identity));
     person
@@ -76,38 +74,38 @@ fn list(text: &str) -> Vec<&str> {
 }
 
 /// Permissions and role assignments: who, which rights, on what.
-fn access(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn access<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let (kind, assignee) = ASSIGNEES.iter().find_map(|name| Some((*name, parameter(record, name)?)))?;
     let privileges = match parameter(record, "AccessRights").or_else(|| parameter(record, "Role")) {
         Some(rights) => list(rights),
         // A member of a case or a case administrator: the cmdlet itself names the right.
-        None if context.operation.to_ascii_lowercase().contains("case") => vec![noun(&context.operation)],
+        None if context.operation.to_ascii_lowercase().contains("case") => vec![noun(context.operation)],
         None => return None,
     };
     let mut event = context.event();
     caller::write(context, record, &mut event);
-    event.set("user", user(assignee).user());
-    event.set("privileges", privileges);
-    let mut resource = Attributes::of("resource_details");
+    event.set(attr::USER, user(assignee).user());
+    event.set(attr::PRIVILEGES, privileges);
+    let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
     let uid = object_id(record);
     take_object(record, uid);
-    resource.set("uid", uid);
-    resource.set("name", parameter(record, "Identity").or(uid).map(short_name));
-    resource.set("type", noun(&context.operation).trim_end_matches("Permission"));
-    let mut resources: Vec<Attributes> = vec![resource].into_iter().filter(|r| r.has("uid")).collect();
+    resource.set(attr::UID, uid);
+    resource.set(attr::NAME, parameter(record, "Identity").or(uid).map(short_name));
+    resource.set(attr::TYPE, noun(context.operation).trim_end_matches("Permission"));
+    let mut resources: Vec<Attributes<'r>> = vec![resource].into_iter().filter(|r| r.has(attr::UID)).collect();
     if ["SecurityGroup", "App"].contains(&kind) {
         // What stands in the place of the user is none.
-        let mut holder = Attributes::of("resource_details");
-        holder.set("name", assignee);
-        holder.set("type", kind);
+        let mut holder = Attributes::of(&object::RESOURCE_DETAILS);
+        holder.set(attr::NAME, assignee);
+        holder.set(attr::TYPE, kind);
         resources.push(holder);
     }
-    event.set("resources", resources);
+    event.set(attr::RESOURCES, resources);
     Some(vec![event])
 }
 
 /// Groups and their members: one event for each member that the cmdlet names.
-fn group(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn group<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let name = parameter(record, "Identity").or_else(|| parameter(record, "Name")).or_else(|| object_id(record))?;
     let members =
         ["Member", "Members", "Links"].iter().find_map(|name| parameter(record, name)).map(list).unwrap_or_default();
@@ -116,40 +114,40 @@ fn group(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     caller::write(context, record, &mut event);
     let uid = object_id(record);
     take_object(record, uid);
-    let mut group = Attributes::of("group");
+    let mut group = Attributes::of(&object::GROUP);
     let name = short_name(name);
-    group.set("name", name);
-    group.set("uid", uid.filter(|uid| *uid != name));
-    group.set("type", noun(&context.operation).trim_end_matches("Member").trim_end_matches("Links"));
-    event.set("group", group);
-    event.set("privileges", parameter(record, "LinkType").filter(|_| with_members).map(list).unwrap_or_default());
+    group.set(attr::NAME, name);
+    group.set(attr::UID, uid.filter(|uid| *uid != name));
+    group.set(attr::TYPE, noun(context.operation).trim_end_matches("Member").trim_end_matches("Links"));
+    event.set(attr::GROUP, group);
+    event.set(attr::PRIVILEGES, parameter(record, "LinkType").filter(|_| with_members).map(list).unwrap_or_default());
     if !with_members || members.is_empty() || members.len() > MAX_MEMBERS {
         return Some(vec![event]);
     }
-    let of_member = |member: &&str| {
+    let of_member = |member: &&'r str| {
         let mut event = event.clone();
-        event.set("user", user(member).user());
+        event.set(attr::USER, user(member).user());
         event
     };
     Some(members.iter().map(of_member).collect())
 }
 
 /// Mailboxes and mail users that come and go with their account.
-fn account(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn account<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let names = ["UserPrincipalName", "MicrosoftOnlineServicesID", "PrimarySmtpAddress", "Identity", "Name"];
     let uid = object_id(record);
     let name = names.iter().find_map(|name| parameter(record, name)).or(uid)?;
     let mut person = user(name);
-    person.full_name = parameter(record, "DisplayName").map(str::to_owned);
+    person.full_name = parameter(record, "DisplayName");
     let mut event = context.event();
     caller::write(context, record, &mut event);
-    event.set("user", person.user());
+    event.set(attr::USER, person.user());
     Some(vec![event])
 }
 
 /// Searches through other people's mail or through the audit log.
-fn search(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let noun = noun(&context.operation);
+fn search<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
+    let noun = noun(context.operation);
     let uid = object_id(record);
     // Without a name of its own, what is searched is what the cmdlet is named after.
     let name = parameter(record, "Name").or(uid).unwrap_or(noun);
@@ -157,30 +155,30 @@ fn search(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     let mut event = context.event();
     caller::write(context, record, &mut event);
     take_object(record, uid);
-    resource.set("data", data(context, record));
-    event.set("web_resources", vec![resource]);
+    resource.set(attr::DATA, data(context, record));
+    event.set(attr::WEB_RESOURCES, vec![resource]);
     Some(vec![event])
 }
 
 /// Everything else: the entity that was changed or read, with all parameters.
-fn entity(context: &Context<'_>, record: &Object<'_>) -> Event {
+fn entity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Event<'r> {
     let mut event = if context.rule.class_uid == 3004 {
         context.event()
     } else {
         // A name such as Set-ManagementRoleAssignment that didn't say to whom.
-        Event::new(3004, tables::by_verb(3004, &context.operation), &context.operation)
+        Event::new(3004, tables::by_verb(3004, context.operation), context.operation)
     };
     caller::write(context, record, &mut event);
-    let noun = noun(&context.operation);
+    let noun = noun(context.operation);
     let uid = object_id(record);
     take_object(record, uid);
     let name = record.take_str("ModifiedObjectResolvedName").or_else(|| parameter(record, "Name")).or(uid);
-    let mut entity = Attributes::of("managed_entity");
-    entity.set("uid", uid);
+    let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+    entity.set(attr::UID, uid);
     // A cmdlet without an object is about all objects of its noun.
-    entity.set("name", name.unwrap_or(noun));
+    entity.set(attr::NAME, name.unwrap_or(noun));
     let kind = kind(noun);
-    entity.set_enum("type_id", kind, Some(noun));
+    entity.set_enum(attr::TYPE_ID, kind, Some(noun));
     if kind == 2 {
         let mut user = user(parameter(record, "Identity").or(uid).unwrap_or_default()).user();
         let forward = ["ForwardingSmtpAddress", "ForwardingAddress"].iter().find_map(|name| {
@@ -190,16 +188,16 @@ fn entity(context: &Context<'_>, record: &Object<'_>) -> Event {
             Some(address).filter(|a| users::is_email(a))
         });
         if !user.is_empty() {
-            user.set("forward_addr", forward);
+            user.set(attr::FORWARD_ADDR, forward);
         }
-        entity.set("user", user);
+        entity.set(attr::USER, user);
     } else if noun.eq_ignore_ascii_case("InboxRule") {
         // `ObjectId` is `mailbox\rule`.
         let owner = parameter(record, "Mailbox").or_else(|| Some(uid?.rsplit_once('\\')?.0));
-        entity.set("user", owner.map(|owner| user(owner.rsplit('\\').next().unwrap_or(owner)).user()));
+        entity.set(attr::USER, owner.map(|owner| user(owner.rsplit('\\').next().unwrap_or(owner)).user()));
     }
-    entity.set("data", data(context, record));
-    event.set("entity", entity);
+    entity.set(attr::DATA, data(context, record));
+    event.set(attr::ENTITY, entity);
     event
 }
 
@@ -215,21 +213,21 @@ fn kind(noun: &str) -> i64 {
 }
 
 /// Parameters by name, and modified properties where a data-centre cmdlet has them. Parameters in one text stay that text.
-fn data(context: &Context<'_>, record: &Object<'_>) -> Value {
+fn data<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Members<'r> {
     let mut data = match named_values::take(context, record, "Parameters") {
-        Some(Value::Object(parameters)) => parameters,
-        Some(other) => Map::from_iter([("Parameters".to_owned(), other)]),
-        None => Map::new(),
+        Some(Value::Open(parameters)) => parameters,
+        Some(other) => Members::from_iter([("Parameters".into(), other)]),
+        None => Members::default(),
     };
     if let Some(modified) = named_values::take(context, record, "ModifiedProperties") {
-        data.insert("ModifiedProperties".to_owned(), modified);
+        data.insert("ModifiedProperties", modified);
     }
-    Value::Object(data)
+    data
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::normalize::Normalizer;

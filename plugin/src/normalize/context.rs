@@ -5,8 +5,7 @@
 
 use std::{borrow::Cow, cell::RefCell};
 
-use m365_schemas::validate::RecordFamily;
-use serde_json::Value;
+use m365_schemas::record::RecordFamily;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
@@ -15,19 +14,46 @@ use crate::streams::Stream;
 
 use super::{
     Settings,
-    event::{Attributes, Event, Present},
+    event::{Attributes, Event, Members, Present, Value, attr, object},
     record::{Node, Object},
-    rest::{Converter, push_hex},
+    rest::{Converter, Untangled, push_hex},
     streams,
     tables::{self, RecordType, Rule},
     times, users,
+    write::{self, Fault},
 };
 
-/// One record and everything around it that mappings ask for.
+/// What all records of a batch share.
 #[derive(Debug)]
-pub struct Context<'s> {
+pub struct Batch<'s> {
+    settings: &'s Settings,
+    stream: &'static Stream,
+    now_ms: u64,
+    /// In which the ids of the events are.
+    namespace: Uuid,
+}
+
+impl<'s> Batch<'s> {
+    /// A batch of a stream at a time, in milliseconds since 1970.
+    pub fn new(settings: &'s Settings, stream: &'static Stream, now_ms: u64) -> Self {
+        let name = [settings.tenant.as_bytes(), b"\0", stream.name.as_bytes()].concat();
+        Self { settings, stream, now_ms, namespace: Uuid::new_v5(&NAMESPACE, &name) }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &'static Stream {
+        self.stream
+    }
+}
+
+/// The namespace of our event ids: UUIDv5 of the URL namespace and `urn:m365-pipe:event`, checked by a test.
+const NAMESPACE: Uuid = Uuid::from_u128(0xe5e7_286a_6633_5f75_b9b5_d061_c85e_a9ef);
+
+/// One record and everything around it that mappings ask for. All texts are the record's.
+#[derive(Debug)]
+pub struct Context<'r> {
     /// The settings of the plugin.
-    pub settings: &'s Settings,
+    pub settings: &'r Settings,
     /// The stream that the record came from.
     pub stream: &'static Stream,
     /// The time of the batch, in milliseconds since 1970.
@@ -35,35 +61,31 @@ pub struct Context<'s> {
     /// The record type; none for a number that the tables don't list.
     pub record_type: Option<&'static RecordType>,
     /// The operation: trimmed, without a trailing full stop.
-    pub operation: String,
+    pub operation: &'r str,
     /// What the tables say of the operation.
     pub rule: Rule,
     /// Whether the tables know the operation by name.
     pub known: bool,
     /// `Workload` of a Management Activity record, else empty.
-    pub workload: String,
-    line: &'s [u8],
-    id: String,
+    pub workload: &'r str,
+    line: &'r [u8],
+    namespace: Uuid,
+    untangled: &'r Untangled<'r>,
+    id: &'r str,
     time: Option<i64>,
-    time_text: String,
-    tenant: Option<String>,
-    version: Option<String>,
-    feature: Option<String>,
-    feature_uid: Option<String>,
-    correlation: Option<String>,
+    time_text: &'r str,
+    tenant: Option<&'r str>,
+    version: Option<Cow<'r, str>>,
+    feature: Option<Cow<'r, str>>,
+    feature_uid: Option<Cow<'r, str>>,
+    correlation: Option<&'r str>,
     redacted: RefCell<Vec<String>>,
 }
 
-impl<'s> Context<'s> {
+impl<'r> Context<'r> {
     /// Reads what all records of the stream's family have in common, and takes it.
-    pub fn new(
-        settings: &'s Settings,
-        stream: &'static Stream,
-        now_ms: u64,
-        line: &'s [u8],
-        record: &Object<'_>,
-    ) -> Self {
-        let own = |text: &str| text.to_owned();
+    pub fn new(batch: &Batch<'r>, line: &'r [u8], record: &'r Object<'r>, untangled: &'r Untangled<'r>) -> Self {
+        let Batch { settings, stream, now_ms, namespace } = *batch;
         let (id, time, operation) = match stream.family() {
             RecordFamily::Activity => ("Id", "CreationTime", "Operation"),
             RecordFamily::SignIn => ("id", "createdDateTime", ""),
@@ -78,7 +100,6 @@ impl<'s> Context<'s> {
                 .or_else(|| record.peek_str("lastModifiedDateTime")),
             _ => record.take_str(time),
         }
-        .map(own)
         .unwrap_or_default();
         let operation = match (stream.family(), operation) {
             (RecordFamily::SignIn, _) => "Sign-in activity",
@@ -90,13 +111,15 @@ impl<'s> Context<'s> {
             stream,
             now_ms,
             record_type: stream.record_type().and_then(tables::record_type_named),
-            operation: own(operation.trim_end_matches(['.', ' '])),
+            operation: operation.trim_end_matches(['.', ' ']),
             rule: Rule { class_uid: 6003, activity: tables::Activity::Verb, severity: None },
             known: false,
-            workload: String::new(),
+            workload: "",
             line,
-            id: record.take_str(id).map(own).unwrap_or_default(),
-            time: times::parse(&time_text),
+            namespace,
+            untangled,
+            id: record.take_str(id).unwrap_or_default(),
+            time: times::parse(time_text),
             time_text,
             tenant: None,
             version: None,
@@ -108,41 +131,40 @@ impl<'s> Context<'s> {
         match stream.family() {
             RecordFamily::Activity => context.read_activity(record),
             RecordFamily::SignIn => {
-                context.feature = record.items("signInEventTypes").first().and_then(Node::as_str).map(own);
+                context.feature = record.items("signInEventTypes").first().and_then(Node::as_str).map(Cow::Borrowed);
                 context.correlation = correlation(record, &["correlationId"]);
             }
             RecordFamily::DirectoryAudit => {
-                context.feature = record.take_str("loggedByService").map(own);
+                context.feature = record.take_str("loggedByService").map(Cow::Borrowed);
                 context.correlation = correlation(record, &["correlationId"]);
             }
-            RecordFamily::Alert => context.tenant = record.take_str("tenantId").map(own),
-            RecordFamily::AlertLegacy => context.tenant = record.take_str("azureTenantId").map(own),
+            RecordFamily::Alert => context.tenant = record.take_str("tenantId"),
+            RecordFamily::AlertLegacy => context.tenant = record.take_str("azureTenantId"),
         }
         if context.tenant.is_none() && !settings.tenant.is_empty() {
-            context.tenant = Some(settings.tenant.clone());
+            context.tenant = Some(&settings.tenant);
         }
-        (context.rule, context.known) = tables::rule(context.record_type, &context.operation);
+        (context.rule, context.known) = tables::rule(context.record_type, context.operation);
         context
     }
 
-    fn read_activity(&mut self, record: &Object<'_>) {
-        self.workload = record.take_str("Workload").unwrap_or_default().to_owned();
+    fn read_activity(&mut self, record: &'r Object<'r>) {
+        self.workload = record.take_str("Workload").unwrap_or_default();
         if let Some(kind) = record.take_text("RecordType") {
             // A number, a number as text, or Microsoft's name of it.
             let number = kind.parse::<i64>().ok();
             self.record_type = number.map_or_else(|| tables::record_type_named(&kind), tables::record_type);
-            self.feature = Some(match self.record_type {
-                Some(known) if !known.name.is_empty() => known.name.to_owned(),
-                _ => kind.to_string(),
-            });
             self.feature_uid = match self.record_type {
-                Some(known) => Some(known.text.to_owned()),
-                None => number.map(|n| n.to_string()),
+                Some(known) => Some(Cow::Borrowed(known.text)),
+                None => number.map(|n| Cow::Owned(n.to_string())),
             };
+            self.feature = Some(match self.record_type {
+                Some(known) if !known.name.is_empty() => Cow::Borrowed(known.name),
+                _ => kind,
+            });
         }
-        self.tenant =
-            record.take_if("OrganizationId", |n| n.as_str().filter(|t| !users::is_nobody(t)).map(str::to_owned));
-        self.version = record.take_text("Version").map(Cow::into_owned);
+        self.tenant = record.take_if("OrganizationId", |n| n.as_str().filter(|t| !users::is_nobody(t)));
+        self.version = record.take_text("Version");
         let inner = record.object("AppAccessContext").and_then(|c| correlation(c, &["CorrelationId"]));
         self.correlation = inner.or_else(|| correlation(record, &["InterSystemsId", "CorrelationId", "correlationId"]));
     }
@@ -153,8 +175,8 @@ impl<'s> Context<'s> {
     }
 
     /// The source's id of the record; none if it is empty.
-    pub fn id(&self) -> Option<&str> {
-        (!self.id.is_empty()).then_some(self.id.as_str())
+    pub fn id(&self) -> Option<&'r str> {
+        (!self.id.is_empty()).then_some(self.id)
     }
 
     /// When it happened, in milliseconds since 1970, if the record says it.
@@ -164,29 +186,47 @@ impl<'s> Context<'s> {
 
     /// The `activity_id` that the rule gives the operation.
     pub fn activity(&self) -> i64 {
-        tables::activity(self.rule, &self.operation)
+        tables::activity(self.rule, self.operation)
     }
 
     /// A new event of the rule's class and activity.
-    pub fn event(&self) -> Event {
-        Event::new(self.rule.class_uid, self.activity(), &self.operation)
+    pub fn event(&self) -> Event<'r> {
+        Event::new(self.rule.class_uid, self.activity(), self.operation)
     }
 
     /// A new event of another class, for when the rule's can't be filled; the activity by the words of the operation.
-    pub fn event_of(&self, class_uid: u32) -> Event {
-        Event::new(class_uid, tables::by_verb(class_uid, &self.operation), &self.operation)
+    pub fn event_of(&self, class_uid: u32) -> Event<'r> {
+        Event::new(class_uid, tables::by_verb(class_uid, self.operation), self.operation)
     }
 
-    /// A value of the record on its way into the event: redacted, JSON in text untangled. `name` is where it was found.
-    pub fn value(&self, name: &str, node: &Node<'_>) -> Option<Value> {
-        let mut converter = Converter::new(self.settings.redact, &self.settings.tenant);
-        let value = converter.whole(name, node);
+    /// JSON that is text inside the record, as a tree; none if it isn't JSON.
+    pub fn untangle(&self, text: &'r str) -> Option<&'r Node<'r>> {
+        self.untangled.tree(text)
+    }
+
+    /// Keeps a text that was put together, so that it lives as long as the record.
+    pub fn hold(&self, text: String) -> &'r str {
+        self.untangled.hold(text)
+    }
+
+    fn converter(&self) -> Converter<'r, 'r> {
+        Converter::new(self.settings.redact, &self.settings.tenant, self.untangled)
+    }
+
+    fn converted<T>(&self, convert: impl FnOnce(&mut Converter<'r, 'r>) -> T) -> T {
+        let mut converter = self.converter();
+        let value = convert(&mut converter);
         self.redacted.borrow_mut().append(&mut converter.redacted);
         value
     }
 
+    /// A value of the record on its way into the event: redacted, JSON in text untangled. `name` is where it was found.
+    pub fn value(&self, name: &'r str, node: &'r Node<'r>) -> Option<Value<'r>> {
+        self.converted(|converter| converter.whole(name, node))
+    }
+
     /// Takes a member of an object and converts it as [`Self::value`] does.
-    pub fn take_value(&self, object: &Object<'_>, name: &str) -> Option<Value> {
+    pub fn take_value(&self, object: &'r Object<'r>, name: &'r str) -> Option<Value<'r>> {
         let node = object.peek(name)?;
         let value = self.value(name, node)?;
         object.take(name);
@@ -194,43 +234,40 @@ impl<'s> Context<'s> {
     }
 
     /// Takes what no rule took of an object, and converts it as [`Self::value`] does. `name` is where it was found.
-    pub fn take_rest(&self, name: &str, object: &Object<'_>) -> Option<Value> {
-        let mut converter = Converter::new(self.settings.redact, &self.settings.tenant);
-        let rest = converter.rest_at(name, object);
-        self.redacted.borrow_mut().append(&mut converter.redacted);
+    pub fn take_rest(&self, name: &'r str, object: &'r Object<'r>) -> Members<'r> {
+        let rest = self.converted(|converter| converter.rest_at(name, object));
         object.members().iter().for_each(|member| {
             object.take(&member.name);
         });
-        (!rest.is_empty()).then_some(Value::Object(rest))
+        rest
     }
 
     /// The product that made the record.
-    pub fn product(&self) -> &str {
+    pub fn product(&self) -> &'r str {
         match self.stream.family() {
             RecordFamily::Activity if self.rule.class_uid == 2006 => "Microsoft Purview Data Loss Prevention",
-            RecordFamily::Activity => streams::product_of_workload(&self.workload),
+            RecordFamily::Activity => streams::product_of_workload(self.workload),
             RecordFamily::SignIn | RecordFamily::DirectoryAudit => "Microsoft Entra ID",
             RecordFamily::Alert | RecordFamily::AlertLegacy => "Microsoft Graph Security",
         }
     }
 
-    /// Finishes the events of the record: the envelope of each, and what is left of the record.
-    pub fn finish(&self, events: Vec<Event>, record: &Object<'_>) -> Vec<Value> {
-        let mut converter = Converter::new(self.settings.redact, &self.settings.tenant);
-        let rest = converter.rest(record);
-        let mut redacted = self.redacted.take();
-        redacted.append(&mut converter.redacted);
-        // Tells bodies under one source id apart; the id itself is in the name as well.
+    /// Finishes the events of the record: the envelope of each, and what is left of the record; and writes them, one a line.
+    ///
+    /// # Errors
+    /// If an event doesn't pass its schema. What `out` holds behind its earlier length is then void.
+    pub fn finish(&self, events: Vec<Event<'r>>, record: &'r Object<'r>, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let rest = self.converted(|converter| converter.rest(record));
+        let redacted = self.redacted.take();
+        // The record's bytes tell its events from all others; the id is among them.
         let digest = xxh3_128(self.line).to_be_bytes();
         let raw = self.settings.raw.then(|| self.raw(record, !redacted.is_empty()));
         let last = events.len().saturating_sub(1);
         let mut rest = Some(rest);
-        let mut finished = Vec::with_capacity(events.len());
         for (index, mut event) in events.into_iter().enumerate() {
-            if let Some(severity) = self.rule.severity {
-                event.set_severity(severity);
-            }
-            self.metadata(&mut event, &digest, index);
+            let severity = event.get(attr::SEVERITY_ID).and_then(Value::as_int).unwrap_or(1);
+            event.set_severity(self.rule.severity.unwrap_or(severity));
+            self.metadata(&mut event, digest, index);
             self.envelope(&mut event);
             if let Some(raw) = &raw {
                 write_raw(&mut event, raw);
@@ -239,164 +276,162 @@ impl<'s> Context<'s> {
                 event.keep("_redacted", redacted.clone());
             }
             let rest = if index == last { rest.take() } else { rest.clone() };
-            finished.push(event.finish(rest.unwrap_or_default(), self.settings.observables));
+            event.leave(rest.unwrap_or_default());
+            write::event(event, self.settings.observables, out)?;
+            out.push(b'\n');
         }
-        finished
+        Ok(())
     }
 
-    fn metadata(&self, event: &mut Event, digest: &[u8], index: usize) {
-        let product = {
-            let mut product = Attributes::of("product");
-            product.set("name", self.product());
-            product.set("vendor_name", "Microsoft");
-            let mut feature = Attributes::of("feature");
-            feature.set("name", self.feature.as_deref());
-            feature.set("uid", self.feature_uid.as_deref());
-            product.set("feature", feature);
-            product
-        };
+    fn metadata(&self, event: &mut Event<'r>, digest: [u8; 16], index: usize) {
+        let mut product = Attributes::of(&object::PRODUCT);
+        product.set(attr::NAME, self.product());
+        product.set(attr::VENDOR_NAME, "Microsoft");
+        let mut feature = Attributes::of(&object::FEATURE);
+        feature.set(attr::NAME, self.feature.clone());
+        feature.set(attr::UID, self.feature_uid.clone());
+        product.set(attr::FEATURE, feature);
         let metadata = event.metadata();
-        metadata.set("version", "1.8.0");
-        metadata.set_if_absent("product", product);
-        metadata.set("uid", self.uid(digest, index));
-        metadata.set_if_absent("original_event_uid", self.id.as_str());
-        metadata.set_if_absent("original_time", self.time_text.as_str());
-        metadata.set("processed_time", i64::try_from(self.now_ms).unwrap_or(i64::MAX));
-        metadata.set("log_provider", self.stream.provider());
-        metadata.set("log_source", self.stream.source());
-        metadata.set("log_name", self.stream.dataset);
-        metadata.set("log_format", "JSON");
-        metadata.set("log_version", self.version.as_deref());
-        metadata.set_if_absent("event_code", self.operation.as_str());
-        metadata.set("tenant_uid", self.tenant.as_deref());
-        metadata.set_if_absent("correlation_uid", self.correlation.as_deref());
+        metadata.set(attr::VERSION, "1.8.0");
+        metadata.set_if_absent(attr::PRODUCT, product);
+        metadata.set(attr::UID, self.uid(digest, index));
+        metadata.set_if_absent(attr::ORIGINAL_EVENT_UID, self.id);
+        metadata.set_if_absent(attr::ORIGINAL_TIME, self.time_text);
+        metadata.set(attr::PROCESSED_TIME, i64::try_from(self.now_ms).unwrap_or(i64::MAX));
+        metadata.set(attr::LOG_PROVIDER, self.stream.provider());
+        metadata.set(attr::LOG_SOURCE, self.stream.source());
+        metadata.set(attr::LOG_NAME, self.stream.dataset);
+        metadata.set(attr::LOG_FORMAT, "JSON");
+        metadata.set(attr::LOG_VERSION, self.version.clone());
+        metadata.set_if_absent(attr::EVENT_CODE, self.operation);
+        metadata.set(attr::TENANT_UID, self.tenant);
+        metadata.set_if_absent(attr::CORRELATION_UID, self.correlation);
         if let Some(name) = self.stream.story {
-            let mut story = Attributes::of("key_value_object");
-            story.set("name", "story");
-            story.set("value", name);
-            metadata.set("tags", vec![story]);
+            let mut story = Attributes::of(&object::KEY_VALUE_OBJECT);
+            story.set(attr::NAME, "story");
+            story.set(attr::VALUE, name);
+            metadata.set(attr::TAGS, vec![story]);
         }
     }
 
-    fn envelope(&self, event: &mut Event) {
-        event.set_if_absent("time", self.time.unwrap_or(i64::try_from(self.now_ms).unwrap_or(i64::MAX)));
-        event.set("timezone_offset", 0);
-        let mut cloud = Attributes::of("cloud");
-        cloud.set("provider", "Microsoft");
-        if let Some(tenant) = &self.tenant {
-            let mut account = Attributes::of("account");
-            account.set("uid", tenant.as_str());
-            account.set_enum("type_id", 17, None);
-            cloud.set("account", account);
-            let mut org = Attributes::of("organization");
-            org.set("uid", tenant.as_str());
-            cloud.set("org", org);
+    fn envelope(&self, event: &mut Event<'r>) {
+        event.set_if_absent(attr::TIME, self.time.unwrap_or(i64::try_from(self.now_ms).unwrap_or(i64::MAX)));
+        event.set(attr::TIMEZONE_OFFSET, 0);
+        let mut cloud = Attributes::of(&object::CLOUD);
+        cloud.set(attr::PROVIDER, "Microsoft");
+        if let Some(tenant) = self.tenant {
+            let mut account = Attributes::of(&object::ACCOUNT);
+            account.set(attr::UID, tenant);
+            account.set_enum(attr::TYPE_ID, 17, None);
+            cloud.set(attr::ACCOUNT, account);
+            let mut org = Attributes::of(&object::ORGANIZATION);
+            org.set(attr::UID, tenant);
+            cloud.set(attr::ORG, org);
         }
-        event.set("cloud", cloud);
-        if !event.has("api") {
-            event.set("api", self.api(None));
+        event.set(attr::CLOUD, cloud);
+        if !event.has(attr::API) {
+            event.set(attr::API, self.api(None));
         }
-        if !event.has("status_id") {
-            event.set_enum("status_id", 0, None);
+        if !event.has(attr::STATUS_ID) {
+            event.set_enum(attr::STATUS_ID, 0, None);
         }
-        let message = message(&self.operation, event);
-        event.set_if_absent("message", message);
+        if !event.has(attr::MESSAGE) {
+            let message = message(self.operation, event);
+            event.set(attr::MESSAGE, message);
+        }
     }
 
     /// `api` with the operation and service, and the id of the request if the record has one.
-    pub fn api(&self, request_uid: Option<&str>) -> Attributes {
-        let mut api = Attributes::of("api");
-        api.set("operation", self.operation.as_str());
-        let mut service = Attributes::of("service");
-        service.set("name", self.product());
-        api.set("service", service);
-        let mut request = Attributes::of("request");
-        request.set("uid", request_uid);
-        api.set("request", request);
+    pub fn api(&self, request_uid: Option<&'r str>) -> Attributes<'r> {
+        let mut api = Attributes::of(&object::API);
+        api.set(attr::OPERATION, self.operation);
+        let mut service = Attributes::of(&object::SERVICE);
+        service.set(attr::NAME, self.product());
+        api.set(attr::SERVICE, service);
+        let mut request = Attributes::of(&object::REQUEST);
+        request.set(attr::UID, request_uid);
+        api.set(attr::REQUEST, request);
         api
     }
 
     /// A stable id of the event: the same record gives the same one, and another body under the same source id another one.
-    fn uid(&self, digest: &[u8], index: usize) -> String {
-        let mut name = Vec::with_capacity(160);
-        for part in [self.settings.tenant.as_bytes(), self.stream.name.as_bytes(), self.id.as_bytes(), digest] {
-            name.extend_from_slice(part);
-            name.push(0);
+    ///
+    /// UUIDv5 in the namespace of the tenant's stream of the digest of the record, and the number of the event if it isn't the first.
+    fn uid(&self, digest: [u8; 16], index: usize) -> String {
+        let mut name = Vec::with_capacity(24);
+        name.extend_from_slice(&digest);
+        if index > 0 {
+            name.extend_from_slice(index.to_string().as_bytes());
         }
-        name.extend_from_slice(index.to_string().as_bytes());
-        Uuid::new_v5(&NAMESPACE, &name).hyphenated().to_string()
+        Uuid::new_v5(&self.namespace, &name).hyphenated().to_string()
     }
 
     /// The record's text; with redaction the text of the redacted record, in which JSON inside of text is untangled.
-    fn raw(&self, record: &Object<'_>, redacted: bool) -> String {
+    fn raw(&self, record: &'r Object<'r>, redacted: bool) -> String {
         if redacted {
-            let mut converter = Converter::new(self.settings.redact, &self.settings.tenant);
-            let whole: serde_json::Map<String, Value> = record
-                .members()
-                .iter()
-                .filter_map(|m| Some((m.name.to_string(), converter.whole(&m.name, &m.value)?)))
-                .collect();
-            return Value::Object(whole).to_string();
+            let mut converter = self.converter();
+            let mut whole = Members::default();
+            for member in record.members() {
+                if let Some(value) = converter.whole(&member.name, &member.value) {
+                    whole.push(Cow::Borrowed(&member.name), value);
+                }
+            }
+            return write::to_json(&Value::Open(whole));
         }
         String::from_utf8_lossy(self.line).into_owned()
     }
 }
 
-/// The namespace of our event ids: UUIDv5 of the URL namespace and `urn:m365-pipe:event`, checked by a test.
-const NAMESPACE: Uuid = Uuid::from_u128(0xe5e7_286a_6633_5f75_b9b5_d061_c85e_a9ef);
-
-fn write_raw(event: &mut Event, raw: &str) {
-    event.set("raw_data_size", raw.len() as i64);
-    let mut hash = Attributes::of("fingerprint");
-    hash.set_enum("algorithm_id", 3, None);
+fn write_raw(event: &mut Event<'_>, raw: &str) {
+    event.set(attr::RAW_DATA_SIZE, i64::try_from(raw.len()).unwrap_or(i64::MAX));
+    let mut hash = Attributes::of(&object::FINGERPRINT);
+    hash.set_enum(attr::ALGORITHM_ID, 3, None);
     let mut hex = String::with_capacity(64);
     push_hex(&mut hex, &Sha256::digest(raw));
-    hash.set("value", hex);
-    event.set("raw_data_hash", hash);
-    event.set("raw_data", Verbatim(raw));
+    hash.set(attr::VALUE, hex);
+    event.set(attr::RAW_DATA_HASH, hash);
+    event.set(attr::RAW_DATA, Verbatim(raw));
 }
 
 /// Text that is kept with the blanks around it.
 struct Verbatim<'a>(&'a str);
 
-impl Present for Verbatim<'_> {
-    fn present(self) -> Option<Value> {
-        (!self.0.is_empty()).then(|| Value::String(self.0.to_owned()))
+impl<'r> Present<'r> for Verbatim<'_> {
+    fn present(self) -> Option<Value<'r>> {
+        (!self.0.is_empty()).then(|| Value::Text(Cow::Owned(self.0.to_owned())))
     }
 }
 
 /// Takes the first of the members that is an id; the others stay.
-fn correlation(record: &Object<'_>, names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| {
-        record.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t)).map(str::to_owned))
-    })
+fn correlation<'r>(record: &'r Object<'r>, names: &[&str]) -> Option<&'r str> {
+    names.iter().find_map(|name| record.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t))))
 }
 
 /// One short sentence: the operation, by whom, on what.
-fn message(operation: &str, event: &Event) -> String {
+fn message(operation: &str, event: &Event<'_>) -> String {
     let mut text = String::with_capacity(96);
     text.push_str(operation);
     let by = [
-        &["actor", "user", "name"][..],
-        &["actor", "user", "full_name"],
-        &["actor", "user", "uid"],
-        &["actor", "app_name"],
+        &[attr::ACTOR, attr::USER, attr::NAME][..],
+        &[attr::ACTOR, attr::USER, attr::FULL_NAME],
+        &[attr::ACTOR, attr::USER, attr::UID],
+        &[attr::ACTOR, attr::APP_NAME],
     ];
     let by = by.iter().find_map(|path| event.text_at(path));
     if let Some(by) = by {
         text.push_str(" by ");
         text.push_str(by);
     }
-    let on: [&[&str]; 9] = [
-        &["entity", "name"],
-        &["group", "name"],
-        &["file", "name"],
-        &["app", "name"],
-        &["email", "subject"],
-        &["finding_info", "title"],
-        &["user", "name"],
-        &["service", "name"],
-        &["entity", "uid"],
+    let on = [
+        [attr::ENTITY, attr::NAME],
+        [attr::GROUP, attr::NAME],
+        [attr::FILE, attr::NAME],
+        [attr::APP, attr::NAME],
+        [attr::EMAIL, attr::SUBJECT],
+        [attr::FINDING_INFO, attr::TITLE],
+        [attr::USER, attr::NAME],
+        [attr::SERVICE, attr::NAME],
+        [attr::ENTITY, attr::UID],
     ];
     if let Some(on) = on.iter().find_map(|path| event.text_at(path)).filter(|on| Some(*on) != by) {
         text.push_str(" on ");

@@ -5,13 +5,13 @@
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     findings,
     record::{Node, Object},
 };
 
 /// An interaction (Microsoft: Copilot interaction schema).
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let mut event = context.event();
     caller::write(context, record, &mut event);
     let mut resources = Vec::new();
@@ -24,7 +24,7 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
             if resource.is_empty() {
                 item.put_back("Type");
             } else {
-                resource.set("data", context.take_rest("CopilotEventData.AccessedResources", item));
+                resource.set(attr::DATA, context.take_rest("CopilotEventData.AccessedResources", item));
                 resources.push(resource);
             }
         }
@@ -37,19 +37,19 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
             }
         }
     }
-    event.set("resources", resources);
+    event.set(attr::RESOURCES, resources);
     vec![event]
 }
 
 /// Where the conversation was held, which one it is, and by what model.
-fn write_conversation(event: &mut Event, data: &Object<'_>) {
+fn write_conversation<'r>(event: &mut Event<'r>, data: &'r Object<'r>) {
     if let Some(host) = data.take_str("AppHost") {
-        let mut service = Attributes::of("service");
-        service.set("name", host);
-        let mut message = Attributes::of("message_context");
-        message.set("service", service);
-        message.set("uid", data.take_str("ThreadId"));
-        event.set("message_context", message);
+        let mut service = Attributes::of(&object::SERVICE);
+        service.set(attr::NAME, host);
+        let mut message = Attributes::of(&object::MESSAGE_CONTEXT);
+        message.set(attr::SERVICE, service);
+        message.set(attr::UID, data.take_str("ThreadId"));
+        event.set(attr::MESSAGE_CONTEXT, message);
     }
     // OCSF has room for one model; with several all of them stay in the record.
     let [Node::Object(model)] = data.items("ModelTransparencyDetails") else { return };
@@ -57,9 +57,9 @@ fn write_conversation(event: &mut Event, data: &Object<'_>) {
     if name.is_none() || provider.is_none() {
         return;
     }
-    let mut used = Attributes::of("ai_model");
-    used.set("name", model.take_str("ModelName"));
-    used.set("ai_provider", model.take_str("ModelProviderName"));
-    used.set("version", model.take_str("ModelVersion"));
-    event.set("ai_model", used);
+    let mut used = Attributes::of(&object::AI_MODEL);
+    used.set(attr::NAME, model.take_str("ModelName"));
+    used.set(attr::AI_PROVIDER, model.take_str("ModelProviderName"));
+    used.set(attr::VERSION, model.take_str("ModelVersion"));
+    event.set(attr::AI_MODEL, used);
 }

@@ -6,7 +6,7 @@
 use super::{
     addresses,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     findings::{self, SHA256},
     generic,
     record::{Node, Object},
@@ -47,7 +47,7 @@ const ACTIONS: [(i64, &str, (i64, i64)); 9] = [
 ];
 
 /// The verdict on a message, of record type 28. Without an address of sender or recipient there is no email to speak of.
-pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_mail<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let from = record.peek_str("P2Sender").and_then(findings::mail_address);
     let mut to: Vec<&str> = record.items("Recipients").iter().filter_map(Node::as_str).map(str::trim).collect();
     let recipients = to.len();
@@ -59,20 +59,23 @@ pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     if to.len() == recipients {
         record.take("Recipients");
     }
-    let mut email = Attributes::of("email");
+    let mut email = Attributes::of(&object::EMAIL);
     findings::write_from(&mut email, record.take_str("P2Sender"));
-    email.set("to", to.clone());
-    email.set("return_path", record.take_if("P1Sender", |n| n.as_str().map(str::trim).filter(|t| users::is_email(t))));
-    email.set("subject", record.take_str("Subject"));
-    email.set("message_uid", record.take_str("InternetMessageId"));
+    email.set(attr::TO, to.clone());
+    email.set(
+        attr::RETURN_PATH,
+        record.take_if("P1Sender", |n| n.as_str().map(str::trim).filter(|t| users::is_email(t))),
+    );
+    email.set(attr::SUBJECT, record.take_str("Subject"));
+    email.set(attr::MESSAGE_UID, record.take_str("InternetMessageId"));
     let network_id = record.take_str("NetworkMessageId");
-    email.set("uid", network_id);
-    event.set("message_trace_uid", network_id);
+    email.set(attr::UID, network_id);
+    event.set(attr::MESSAGE_TRACE_UID, network_id);
     let (files, mut malware) = attachments(record);
-    email.set("files", files);
-    event.set("from", email.get("return_path").or_else(|| email.get("from")).cloned());
-    event.set("to", to);
-    event.set("email", email);
+    email.set(attr::FILES, files);
+    event.set(attr::FROM, email.get(attr::RETURN_PATH).or_else(|| email.get(attr::FROM)).cloned());
+    event.set(attr::TO, to);
+    event.set(attr::EMAIL, email);
     let direction = record.take_str("Directionality").unwrap_or_default();
     let direction_id = match direction.to_ascii_lowercase().as_str() {
         "inbound" => 1,
@@ -81,20 +84,20 @@ pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
         "" | "unknown" => 0,
         _ => 99,
     };
-    event.set_enum("direction_id", direction_id, Some(direction));
-    event.set("src_endpoint", addresses::source(record));
-    event.set("actor", service_actor(record));
-    event.set("email_auth", authentication(record));
+    event.set_enum(attr::DIRECTION_ID, direction_id, Some(direction));
+    event.set(attr::SRC_ENDPOINT, addresses::source(record));
+    event.set(attr::ACTOR, service_actor(record));
+    event.set(attr::EMAIL_AUTH, authentication(record));
 
     let verdict = record.peek_str("Verdict").unwrap_or_default();
     if malware.is_empty() && !verdict.is_empty() && !is_clean(verdict) {
         malware.push(findings::threat(verdict));
     }
-    event.set("malware", malware);
+    event.set(attr::MALWARE, malware);
     write_policy(context, &mut event, record);
-    event.set("status_detail", delivery(record));
-    event.set("start_time", record.take_if("MessageTime", |n| times::parse(n.as_str()?)));
-    event.set("is_alert", true);
+    event.set(attr::STATUS_DETAIL, delivery(record));
+    event.set(attr::START_TIME, record.take_if("MessageTime", |n| times::parse(n.as_str()?)));
+    event.set(attr::IS_ALERT, true);
     event.set_severity(severity(verdict, record.peek_str("PhishConfidenceLevel")));
     let same = record.peek_str("ObjectId").is_some_and(|id| Some(id) == network_id);
     if same {
@@ -123,7 +126,7 @@ fn severity(verdict: &str, confidence: Option<&str>) -> i64 {
 }
 
 /// The attachments, and the malware that bad ones are.
-fn attachments(record: &Object<'_>) -> (Vec<Attributes>, Vec<Attributes>) {
+fn attachments<'r>(record: &'r Object<'r>) -> (Vec<Attributes<'r>>, Vec<Attributes<'r>>) {
     let (mut files, mut malware) = (Vec::new(), Vec::new());
     for item in record.items("AttachmentData").iter().filter_map(Node::as_object) {
         let file = described_file(item);
@@ -138,19 +141,19 @@ fn attachments(record: &Object<'_>) -> (Vec<Attributes>, Vec<Attributes>) {
 }
 
 /// `AttachmentData` and `FileData`.
-fn described_file(item: &Object<'_>) -> Attributes {
+fn described_file<'r>(item: &'r Object<'r>) -> Attributes<'r> {
     let mut file = findings::file(item.take_str("FileName"), None);
     if file.is_empty() {
         return file;
     }
     let hash = item.take_if("SHA256", |n| findings::hash(SHA256, n.as_str()));
-    file.set("hashes", hash.into_iter().collect::<Vec<_>>());
-    file.set("size", item.take_int("FileSize"));
+    file.set(attr::HASHES, hash.into_iter().collect::<Vec<_>>());
+    file.set(attr::SIZE, item.take_int("FileSize"));
     file
 }
 
 /// The malware of a file whose verdict is Bad (1).
-fn bad_file(item: &Object<'_>) -> Option<Attributes> {
+fn bad_file<'r>(item: &'r Object<'r>) -> Option<Attributes<'r>> {
     let verdict = item.peek("FileVerdict")?.to_text()?;
     if verdict != "1" && !verdict.eq_ignore_ascii_case("bad") {
         return None;
@@ -160,28 +163,28 @@ fn bad_file(item: &Object<'_>) -> Option<Attributes> {
 }
 
 /// `AuthDetails`: SPF, DKIM, DMARC. Composite authentication stays.
-fn authentication(record: &Object<'_>) -> Attributes {
+fn authentication<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let details = record.pairs("AuthDetails");
-    let mut authentication = Attributes::of("email_auth");
-    for (attribute, name) in [("spf", "SPF"), ("dkim", "DKIM"), ("dmarc", "DMARC")] {
+    let mut authentication = Attributes::of(&object::EMAIL_AUTH);
+    for (attribute, name) in [(attr::SPF, "SPF"), (attr::DKIM, "DKIM"), (attr::DMARC, "DMARC")] {
         authentication.set(attribute, details.take_str(name));
     }
     authentication
 }
 
 /// The policy that decided, and what it did; without an action, how the message was delivered.
-fn write_policy(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
-    let mut policy = Attributes::of("policy");
+fn write_policy<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
+    let mut policy = Attributes::of(&object::POLICY);
     if let Some(word) = record.take_text("Policy") {
         let number = word.parse::<i64>().ok();
         let known = number.and_then(|n| POLICIES.iter().find(|(number, _)| *number == n));
-        policy.set("uid", number.map(|n| n.to_string()));
-        policy.set("name", known.map_or(word.as_ref(), |(_, name)| name));
-        policy.set("type", "Threat policy");
+        policy.set(attr::UID, number.map(|n| n.to_string()));
+        policy.set(attr::NAME, known.map_or(word, |(_, name)| (*name).into()));
+        policy.set(attr::TYPE, "Threat policy");
         let members = ["Verdict", "DetectionType", "DetectionMethod", "ThreatsAndDetectionTech"];
-        policy.set("data", serde_json::Value::Object(web_resource::take_members(context, record, &members)));
+        policy.set(attr::DATA, web_resource::take_members(context, record, &members));
     }
-    event.set("policy", policy);
+    event.set(attr::POLICY, policy);
     if let Some(word) = record.take_text("PolicyAction") {
         let number = word.parse::<i64>().ok();
         let known = ACTIONS.iter().find(|(n, name, _)| number == Some(*n) || name.eq_ignore_ascii_case(&word));
@@ -201,7 +204,7 @@ fn write_policy(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
 }
 
 /// What became of the message, in one line: `Delivered, Inbox, then Quarantine`.
-fn delivery(record: &Object<'_>) -> String {
+fn delivery<'r>(record: &'r Object<'r>) -> String {
     let action = record.take_str("DeliveryAction");
     let (first, last) = (record.take_str("OriginalDeliveryLocation"), record.take_str("LatestDeliveryLocation"));
     let mut text = String::new();
@@ -217,13 +220,13 @@ fn delivery(record: &Object<'_>) -> String {
 }
 
 /// The service that logged, if the record names one.
-fn service_actor(record: &Object<'_>) -> Attributes {
+fn service_actor<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let named = record.peek_str("UserId").is_some_and(|id| !users::is_nobody(id));
-    if named { users::actor(record) } else { Attributes::of("actor") }
+    if named { users::actor(record) } else { Attributes::of(&object::ACTOR) }
 }
 
 /// A click on a protected link, of record type 41.
-pub fn map_click(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_click<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let Some(uid) = context.id() else { return generic::map(context, record) };
     let mut event = context.event();
     let (name, decision, severity) = match record.take_int("URLClickAction") {
@@ -239,71 +242,71 @@ pub fn map_click(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     };
     let mut finding = finding(context, uid, format!("Safe Links: {name}"), "Safe Links");
     let clicked = record.take_if("TimeOfClick", |n| times::parse(n.as_str()?));
-    finding.set("first_seen_time", clicked);
-    event.set("finding_info", finding);
-    event.set("start_time", clicked);
+    finding.set(attr::FIRST_SEEN_TIME, clicked);
+    event.set(attr::FINDING_INFO, finding);
+    event.set(attr::START_TIME, clicked);
     event.set_severity(severity);
     findings::write_disposition(&mut event, decision, "");
-    let mut evidence = Attributes::of("evidences");
-    evidence.set("name", "URL click");
-    evidence.set("url", record.take_str("URL").or_else(|| record.take_str("Url")).map(findings::url));
+    let mut evidence = Attributes::of(&object::EVIDENCES);
+    evidence.set(attr::NAME, "URL click");
+    evidence.set(attr::URL, record.take_str("URL").or_else(|| record.take_str("Url")).map(findings::url));
     let mut actor = users::actor(record);
-    actor.set_if_absent("app_name", record.take_str("AppName"));
-    if let Some(address) = actor.get("user").and_then(|u| u.get("email_addr")).cloned() {
-        let mut email = Attributes::of("email");
-        email.set("to", serde_json::Value::Array(vec![address]));
-        email.set("uid", record.take_str("SourceId"));
-        evidence.set("email", email);
+    actor.set_if_absent(attr::APP_NAME, record.take_str("AppName"));
+    if let Some(address) = actor.get(attr::USER).and_then(|u| u.get(attr::EMAIL_ADDR)).cloned() {
+        let mut email = Attributes::of(&object::EMAIL);
+        email.set(attr::TO, vec![address]);
+        email.set(attr::UID, record.take_str("SourceId"));
+        evidence.set(attr::EMAIL, email);
     }
-    evidence.set("user", actor.get("user").cloned());
-    evidence.set("src_endpoint", addresses::source(record));
-    event.set("actor", actor);
-    event.set("evidences", vec![evidence]);
-    event.set_enum("status_id", 1, None);
-    event.set("is_alert", true);
+    evidence.set(attr::USER, actor.get(attr::USER).cloned());
+    evidence.set(attr::SRC_ENDPOINT, addresses::source(record));
+    event.set(attr::ACTOR, actor);
+    event.set(attr::EVIDENCES, vec![evidence]);
+    event.set_enum(attr::STATUS_ID, 1, None);
+    event.set(attr::IS_ALERT, true);
     vec![event]
 }
 
 /// A file that SharePoint, OneDrive or Teams found bad, of record type 47.
-pub fn map_file(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_file<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let (Some(uid), Some(data)) = (context.id(), record.object("FileData")) else {
         return generic::map(context, record);
     };
     let mut event = context.event();
     let name = data.peek_str("FileName").unwrap_or("a file");
     let method = record.take_str("DetectionMethod");
-    let mut finding = finding(context, uid, format!("{}: {name}", method.unwrap_or(&context.operation)), "");
-    finding.set("analytic", findings::analytic(0, None::<&str>, method));
+    let mut finding = finding(context, uid, format!("{}: {name}", method.unwrap_or(context.operation)), "");
+    finding.set(attr::ANALYTIC, findings::analytic(0, None::<&str>, method));
     let detected = record.take_if("DetectionDate", |n| times::parse(n.as_str()?));
-    finding.set("first_seen_time", detected);
-    finding.set("src_url", record.take_str("EventDeepLink"));
-    event.set("finding_info", finding);
+    finding.set(attr::FIRST_SEEN_TIME, detected);
+    finding.set(attr::SRC_URL, record.take_str("EventDeepLink"));
+    event.set(attr::FINDING_INFO, finding);
     let malware = bad_file(data);
     event.set_severity(if malware.is_some() { 4 } else { 1 });
-    event.set("malware", malware.into_iter().collect::<Vec<_>>());
+    event.set(attr::MALWARE, malware.into_iter().collect::<Vec<_>>());
     let document = findings::resource("Document", data.take_str("DocumentId"), data.peek_str("FileName"), 3);
-    event.set("resources", vec![document]);
+    event.set(attr::RESOURCES, vec![document]);
     let mut file = described_file(data);
     if !file.is_empty() {
         // Files of these services have a URL for a path.
         if let Some(path) = data.take_str("FilePath") {
             if path.contains("://") {
-                file.set("url", findings::url(path));
+                file.set(attr::URL, findings::url(path));
             } else {
-                file.set("path", path);
+                file.set(attr::PATH, path);
             }
         }
-        file.set("modified_time", record.take_if("LastModifiedDate", |n| times::parse(n.as_str()?)));
+        file.set(attr::MODIFIED_TIME, record.take_if("LastModifiedDate", |n| times::parse(n.as_str()?)));
     }
-    let mut evidence = Attributes::of("evidences");
-    evidence.set("file", file);
-    let mut editor = Attributes::of("actor");
-    editor.set("user", findings::user(record.take_str("LastModifiedBy")));
-    evidence.set("actor", editor);
+    let mut evidence = Attributes::of(&object::EVIDENCES);
+    evidence.set(attr::FILE, file);
+    let mut editor = Attributes::of(&object::ACTOR);
+    editor.set(attr::USER, findings::user(record.take_str("LastModifiedBy")));
+    evidence.set(attr::ACTOR, editor);
     if !evidence.is_empty() {
-        evidence.set("name", "File");
+        evidence.set(attr::NAME, "File");
     }
-    event.set("evidences", vec![evidence]);
+    event.set(attr::EVIDENCES, vec![evidence]);
     let workload = match record.take_int("SourceWorkload") {
         Some(0) => Some("SharePoint"),
         Some(1) => Some("OneDrive"),
@@ -314,32 +317,32 @@ pub fn map_file(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
         }
     };
     if let Some(workload) = workload {
-        let mut feature = Attributes::of("feature");
-        feature.set("name", workload);
-        feature.set("uid", context.record_type.map(|t| t.text));
-        let mut product = Attributes::of("product");
-        product.set("name", context.product());
-        product.set("vendor_name", "Microsoft");
-        product.set("feature", feature);
-        event.metadata().set("product", product);
+        let mut feature = Attributes::of(&object::FEATURE);
+        feature.set(attr::NAME, workload);
+        feature.set(attr::UID, context.record_type.map(|t| t.text));
+        let mut product = Attributes::of(&object::PRODUCT);
+        product.set(attr::NAME, context.product());
+        product.set(attr::VENDOR_NAME, "Microsoft");
+        product.set(attr::FEATURE, feature);
+        event.metadata().set(attr::PRODUCT, product);
     }
-    event.set("actor", service_actor(record));
-    event.set_enum("status_id", 1, None);
-    event.set("is_alert", true);
+    event.set(attr::ACTOR, service_actor(record));
+    event.set_enum(attr::STATUS_ID, 1, None);
+    event.set(attr::IS_ALERT, true);
     vec![event]
 }
 
 /// A finding of Defender for Office 365.
-fn finding(context: &Context<'_>, uid: &str, title: String, analytic: &str) -> Attributes {
-    let mut finding = Attributes::of("finding_info");
-    finding.set("uid", uid);
-    finding.set("title", title);
-    finding.set("created_time", context.time());
-    finding.set("analytic", findings::analytic(0, None::<&str>, analytic));
-    let mut product = Attributes::of("product");
-    product.set("name", context.product());
-    product.set("vendor_name", "Microsoft");
-    finding.set("product", product);
+fn finding<'r>(context: &Context<'r>, uid: &'r str, title: String, analytic: &'r str) -> Attributes<'r> {
+    let mut finding = Attributes::of(&object::FINDING_INFO);
+    finding.set(attr::UID, uid);
+    finding.set(attr::TITLE, title);
+    finding.set(attr::CREATED_TIME, context.time());
+    finding.set(attr::ANALYTIC, findings::analytic(0, None::<&str>, analytic));
+    let mut product = Attributes::of(&object::PRODUCT);
+    product.set(attr::NAME, context.product());
+    product.set(attr::VENDOR_NAME, "Microsoft");
+    finding.set(attr::PRODUCT, product);
     finding
 }
 

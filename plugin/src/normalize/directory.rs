@@ -6,62 +6,66 @@
 
 mod change;
 
-use serde_json::{Map, Value};
+use change::{Change, Target};
 
 use super::{
     addresses,
     authentication::factor_type,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Members, Present, Value, attr, object},
     generic,
     outcome::Outcome,
     record::{Node, Object},
     tables,
     users::{self, Person},
 };
-use change::{Change, Target};
 
 /// A directory audit of Microsoft Graph (resource type `directoryAudit`).
-pub fn map_audit(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
-    let change = Change::of_audit(record);
+pub fn map_audit<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
+    let change = Change::of_audit(context, record);
     let class = class(context, &change, record.peek_str("category"), record.peek_str("operationType"));
-    let mut event = Event::new(class.0, class.1, &context.operation);
+    let mut event = Event::new(class.0, class.1, context.operation);
     let initiator = record.object("initiatedBy");
-    event.set("actor", initiated_by(initiator));
+    event.set(attr::ACTOR, initiated_by(initiator));
     let address = initiator.and_then(|i| i.object("user")).and_then(|user| {
         user.take_if("ipAddress", |n| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty()))
     });
-    event.set("src_endpoint", address);
-    let mut request = Attributes::of("http_request");
+    event.set(attr::SRC_ENDPOINT, address);
+    let mut request = Attributes::of(&object::HTTP_REQUEST);
     let agent = record.take_str("userAgent").or_else(|| record.pairs("additionalDetails").take_str("User-Agent"));
-    request.set("user_agent", agent);
-    event.set("http_request", request);
+    request.set(attr::USER_AGENT, agent);
+    event.set(attr::HTTP_REQUEST, request);
     let reason = record.take_str("resultReason");
     record.take_str("result").map_or(Outcome::Unknown, Outcome::of).write(&mut event);
-    event.set("status_detail", reason);
+    event.set(attr::STATUS_DETAIL, reason);
     write_objects(context, &mut event, &change, reason);
     vec![event]
 }
 
 /// A directory record of the Management Activity API (record type 8).
-pub fn map_activity(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
-    let change = Change::of_activity(record);
+pub fn map_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
+    let change = Change::of_activity(context, record);
     let properties = record.pairs("ExtendedProperties");
     let class = class(context, &change, properties.peek_str("auditEventCategory"), None);
-    let mut event = Event::new(class.0, class.1, &context.operation);
-    event.set("actor", users::actor(record));
-    event.set("src_endpoint", addresses::source(record));
-    let mut request = Attributes::of("http_request");
-    let agent = change.user_agent.as_deref().or_else(|| properties.take_str("User-Agent"));
-    request.set("user_agent", agent);
-    event.set("http_request", request);
+    let mut event = Event::new(class.0, class.1, context.operation);
+    event.set(attr::ACTOR, users::actor(record));
+    event.set(attr::SRC_ENDPOINT, addresses::source(record));
+    let mut request = Attributes::of(&object::HTTP_REQUEST);
+    let agent = change.user_agent.or_else(|| properties.take_str("User-Agent"));
+    request.set(attr::USER_AGENT, agent);
+    event.set(attr::HTTP_REQUEST, request);
     generic::write_status(context, record, &mut event);
     write_objects(context, &mut event, &change, None);
     vec![event]
 }
 
 /// The class and activity that the tables want, if the change can fill it; else Entity Management.
-fn class(context: &Context<'_>, change: &Change<'_, '_>, category: Option<&str>, kind: Option<&str>) -> (u32, i64) {
+fn class<'r>(
+    context: &Context<'r>,
+    change: &Change<'r>,
+    category: Option<&'r str>,
+    kind: Option<&'r str>,
+) -> (u32, i64) {
     let rule = context.rule;
     if context.known {
         let activity = context.activity();
@@ -70,7 +74,7 @@ fn class(context: &Context<'_>, change: &Change<'_, '_>, category: Option<&str>,
             (3006, 3) if subgroup => (3006, 7),
             (3006, 4) if subgroup => (3006, 8),
             (class, activity) if can_fill(class, change) => (class, activity),
-            _ => (3004, tables::by_verb(3004, &context.operation)),
+            _ => (3004, tables::by_verb(3004, context.operation)),
         };
     }
     // A name that no table knows: by its category, if the target is of that kind.
@@ -88,12 +92,12 @@ fn class(context: &Context<'_>, change: &Change<'_, '_>, category: Option<&str>,
         Some("Read") => 2,
         Some("Update") => 3,
         Some("Delete") => 4,
-        _ => tables::by_verb(3004, &context.operation),
+        _ => tables::by_verb(3004, context.operation),
     };
     (3004, by_kind)
 }
 
-fn can_fill(class: u32, change: &Change<'_, '_>) -> bool {
+fn can_fill(class: u32, change: &Change<'_>) -> bool {
     match class {
         3001 => change.user().is_some(),
         3005 => !change.privileges.is_empty() && change.grantee().is_some(),
@@ -104,119 +108,115 @@ fn can_fill(class: u32, change: &Change<'_, '_>) -> bool {
 }
 
 /// `initiatedBy`: a person, a program, or both.
-fn initiated_by(initiator: Option<&Object<'_>>) -> Attributes {
-    let mut actor = Attributes::of("actor");
+fn initiated_by<'r>(initiator: Option<&'r Object<'r>>) -> Attributes<'r> {
+    let mut actor = Attributes::of(&object::ACTOR);
     let mut person = Person::default();
     if let Some(user) = initiator.and_then(|i| i.object("user")) {
         if user.peek_str("userPrincipalName").is_some_and(|upn| person.read_name(upn)) {
             user.take("userPrincipalName");
         }
         if let Some(uid) = user.take_str("id").filter(|t| !users::is_nobody(t)) {
-            person.uid = Some(uid.to_owned());
+            person.uid = Some(uid);
         }
-        person.full_name = user.take_str("displayName").map(str::to_owned);
-        person.org_uid = user.take_str("homeTenantId").map(str::to_owned);
+        person.full_name = user.take_str("displayName");
+        person.org_uid = user.take_str("homeTenantId");
         if !person.is_empty() {
             person.type_id = person.type_id.or(Some(users::TYPE_USER));
         }
     }
     if let Some(app) = initiator.and_then(|i| i.object("app")) {
-        actor.set("app_name", app.take_str("displayName"));
-        actor.set("app_uid", app.take_str("appId").or_else(|| app.peek_str("servicePrincipalId")));
+        let app_name = app.take_str("displayName");
+        actor.set(attr::APP_NAME, app_name);
+        actor.set(attr::APP_UID, app.take_str("appId").or_else(|| app.peek_str("servicePrincipalId")));
         if person.is_empty() {
-            let name = app.take_str("servicePrincipalName").map(str::to_owned);
-            person.name = name.or_else(|| actor.text("app_name").map(str::to_owned));
-            person.uid = app.take_str("servicePrincipalId").map(str::to_owned);
+            person.name = app.take_str("servicePrincipalName").or(app_name);
+            person.uid = app.take_str("servicePrincipalId");
             person.type_id = Some(users::TYPE_SERVICE);
         }
     }
     let nobody = person.is_empty() && person.full_name.is_none();
-    actor.set("user", if nobody { users::unknown() } else { person.user() });
+    actor.set(attr::USER, if nobody { users::unknown() } else { person.user() });
     actor
 }
 
 /// The objects of the change, as the event's class wants them.
-fn write_objects(context: &Context<'_>, event: &mut Event, change: &Change<'_, '_>, reason: Option<&str>) {
+fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Change<'r>, reason: Option<&'r str>) {
     match event.class.uid {
         3001 | 3002 => {
             if let Some(user) = change.user() {
-                event.set("user", user.user());
+                event.set(attr::USER, user.user());
             }
             if event.class.uid == 3001 && [10, 11].contains(&activity(event)) {
                 let method = reason.filter(|r| factor_type(r) != 99);
-                let mut factor = Attributes::of("auth_factor");
-                factor.set_enum("factor_type_id", method.map_or(0, factor_type), None);
-                event.set("auth_factors", vec![factor]);
+                let mut factor = Attributes::of(&object::AUTH_FACTOR);
+                factor.set_enum(attr::FACTOR_TYPE_ID, method.map_or(0, factor_type), None);
+                event.set(attr::AUTH_FACTORS, vec![factor]);
             }
             if event.class.uid == 3002 {
-                let mut service = Attributes::of("service");
-                service.set("name", "Microsoft Entra ID");
-                event.set("service", service);
+                let mut service = Attributes::of(&object::SERVICE);
+                service.set(attr::NAME, "Microsoft Entra ID");
+                event.set(attr::SERVICE, service);
             }
         }
         3005 => {
             let grantee = change.grantee();
             if let Some(user) = grantee {
-                event.set("user", user.user());
+                event.set(attr::USER, user.user());
             }
-            event.set("privileges", change.privileges.clone());
+            event.set(attr::PRIVILEGES, change.privileges.clone());
             let others = change.targets.iter().filter(|t| grantee.is_none_or(|g| !std::ptr::eq(*t, g)));
             let mut resources: Vec<Attributes> = others.map(|t| t.resource(1)).collect();
             resources.extend(change.role());
-            event.set("resources", resources);
+            event.set(attr::RESOURCES, resources);
         }
         3006 => {
             if let Some(user) = change.user() {
-                event.set("user", user.user());
+                event.set(attr::USER, user.user());
             }
-            let mut group = change.group().map_or_else(|| Attributes::of("group"), Target::group);
-            group.set_if_absent("uid", change.group_id.as_deref());
-            group.set_if_absent("name", change.group_name.as_deref());
-            event.set("group", group);
-            event.set("privileges", change.privileges.clone());
+            let mut group = change.group().map_or_else(|| Attributes::of(&object::GROUP), Target::group);
+            group.set_if_absent(attr::UID, change.group_id);
+            group.set_if_absent(attr::NAME, change.group_name);
+            event.set(attr::GROUP, group);
+            event.set(attr::PRIVILEGES, change.privileges.clone());
         }
         _ => write_entity(context, event, change),
     }
 }
 
-fn activity(event: &Event) -> i64 {
-    event.get("activity_id").and_then(Value::as_i64).unwrap_or(0)
+fn activity(event: &Event<'_>) -> i64 {
+    event.get(attr::ACTIVITY_ID).and_then(Value::as_int).unwrap_or(0)
 }
 
 /// Entity Management: the first target, with what was changed of it; a policy that was attached beside it.
-fn write_entity(context: &Context<'_>, event: &mut Event, change: &Change<'_, '_>) {
+fn write_entity<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Change<'r>) {
     let mut entity = match change.targets.first() {
         Some(target) => target.entity(),
         None => {
             // The class wants an entity: without any target it is the directory itself.
-            let mut directory = Attributes::of("managed_entity");
-            directory.set("name", "Microsoft Entra ID");
-            directory.set_enum("type_id", 4, None);
+            let mut directory = Attributes::of(&object::MANAGED_ENTITY);
+            directory.set(attr::NAME, "Microsoft Entra ID");
+            directory.set_enum(attr::TYPE_ID, 4, None);
             directory
         }
     };
-    let mut data = Map::new();
+    let mut data = Members::default();
     for modified in &change.modified {
         if let Some(value) = context.take_value(modified.owner, modified.member) {
-            data.insert(modified.member.to_owned(), value);
+            data.insert(modified.member, value);
         }
     }
-    for target in change.targets.iter().skip(1) {
-        if let Some(Value::Object(object)) = super::event::Present::present(target.resource(4)) {
-            let list = data.entry("relatedTargets").or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(list) = list {
-                list.push(Value::Object(object));
-            }
-        }
+    let related: Vec<Attributes<'r>> = change.targets.iter().skip(1).map(|target| target.resource(4)).collect();
+    if let Some(related) = related.present() {
+        data.insert("relatedTargets", related);
     }
     if let Some(policy) = change.targets.iter().skip(1).find(|t| t.is("Policy")) {
-        let mut attached = Attributes::of("policy");
-        attached.set("uid", policy.uid.as_deref());
-        attached.set("name", policy.name.as_deref());
-        entity.set("policy", attached);
+        let mut attached = Attributes::of(&object::POLICY);
+        attached.set(attr::UID, policy.uid);
+        attached.set(attr::NAME, policy.name);
+        entity.set(attr::POLICY, attached);
     }
-    entity.set("data", Value::Object(data));
-    event.set("entity", entity);
+    entity.set(attr::DATA, data);
+    event.set(attr::ENTITY, entity);
 }
 
 /// Whether a node is a list with something in it.

@@ -3,7 +3,7 @@
 //! Invariant: every record goes somewhere; what no line here speaks of goes through [`workloads::map`], which ends in
 //! [`super::generic::map`].
 
-use m365_schemas::validate::RecordFamily;
+use m365_schemas::record::RecordFamily;
 
 use super::{
     activity_alerts, alerts, alerts_legacy, authentication, cmdlets, context::Context, copilot, defender, directory,
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Builds the events of a record, without their envelope.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.stream.family() {
         RecordFamily::SignIn => authentication::map_sign_in(context, record),
         RecordFamily::DirectoryAudit => directory::map_audit(context, record),
@@ -22,7 +22,7 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
 }
 
 /// Management Activity records: by record type first, then by class.
-fn activity(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+fn activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match (context.record_type_number(), context.rule.class_uid) {
         (8, _) => directory::map_activity(context, record),
         (_, 3002) => authentication::map_activity(context, record),

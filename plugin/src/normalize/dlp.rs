@@ -6,15 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::{
     addresses,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     findings::{self, SHA1, SHA256},
     generic, outcome,
-    record::{self, Node, Object},
+    record::{Node, Object},
     times, users,
 };
 
@@ -22,32 +20,32 @@ use super::{
 const CLASSIFIER_TYPE: &str = "Sensitive information type";
 
 /// A record of the DLP schema (Microsoft: Management Activity API, DLP schema).
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let Some(uid) = record.peek_str("IncidentId").filter(|id| !users::is_nobody(id)).or_else(|| context.id()) else {
         return generic::map(context, record);
     };
     let mut event = context.event();
     let rules = rules(record);
-    event.metadata().set("correlation_uid", record.take_str("IncidentId").filter(|id| !users::is_nobody(id)));
-    event.set("finding_info", finding(context, record, uid, &rules));
-    event.set("data_security", data_security(context, record, &rules));
+    event.metadata().set(attr::CORRELATION_UID, record.take_str("IncidentId").filter(|id| !users::is_nobody(id)));
+    event.set(attr::FINDING_INFO, finding(context, record, uid, &rules));
+    event.set(attr::DATA_SECURITY, data_security(context, record, &rules));
     event.set_severity(rules.iter().filter_map(|r| r.peek_str("Severity")).map(outcome::severity).max().unwrap_or(1));
-    event.set_enum("status_id", status(context.activity()), None);
+    event.set_enum(attr::STATUS_ID, status(context.activity()), None);
     let endpoint = record.object("EndpointMetaData");
     write_decision(&mut event, &rules, endpoint);
-    write_exception(&mut event, record);
+    write_exception(context, &mut event, record);
 
-    event.set("actor", actor(record, endpoint));
+    event.set(attr::ACTOR, actor(record, endpoint));
     let mut source = addresses::source(record);
     if let Some(endpoint) = endpoint {
         write_endpoint(&mut event, endpoint, &mut source);
     }
-    event.set("src_endpoint", source);
+    event.set(attr::SRC_ENDPOINT, source);
     if let Some(item) = record.object("SharePointMetaData") {
-        event.set("file", shared_file(item));
+        event.set(attr::FILE, shared_file(item));
         // The site itself stays: only its host has a place.
-        event.set("dst_endpoint", endpoint_of(item.peek_str("SiteCollectionUrl").and_then(findings::host_of)));
-        let actor = event.text_at(&["actor", "user", "name"]).unwrap_or_default();
+        event.set(attr::DST_ENDPOINT, endpoint_of(item.peek_str("SiteCollectionUrl").and_then(findings::host_of)));
+        let actor = event.text_at(&[attr::ACTOR, attr::USER, attr::NAME]).unwrap_or_default();
         item.take_if("From", |n| n.as_str().filter(|from| from.trim().eq_ignore_ascii_case(actor)));
     }
     let mut resources = Vec::new();
@@ -59,65 +57,71 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     {
         resources.push(findings::resource("", object, None::<&str>, 3));
     }
-    event.set("resources", resources);
+    event.set(attr::RESOURCES, resources);
     // The product is the one that evaluates the rules; where the data was is said nowhere else.
-    event.keep("Workload", context.workload.as_str());
-    let title = event.text_at(&["finding_info", "title"]).map(|title| format!("{}: {title}", context.operation));
-    event.set("message", title);
+    event.keep("Workload", context.workload);
+    let title =
+        event.text_at(&[attr::FINDING_INFO, attr::TITLE]).map(|title| format!("{}: {title}", context.operation));
+    event.set(attr::MESSAGE, title);
     vec![event]
 }
 
 /// Whether the record's object is what the event holds already.
-fn known(event: &Event, resources: &[Attributes], object: &str) -> bool {
+fn known<'r>(event: &Event<'r>, resources: &[Attributes<'r>], object: &'r str) -> bool {
     let is = |text: Option<&str>| text == Some(object);
-    is(event.text_at(&["file", "uid"]))
-        || is(event.text_at(&["file", "path"]))
-        || is(event.text_at(&["file", "name"]))
-        || is(event.text_at(&["file", "url", "url_string"]))
-        || resources.iter().any(|r| is(r.text("uid")))
+    is(event.text_at(&[attr::FILE, attr::UID]))
+        || is(event.text_at(&[attr::FILE, attr::PATH]))
+        || is(event.text_at(&[attr::FILE, attr::NAME]))
+        || is(event.text_at(&[attr::FILE, attr::URL, attr::URL_STRING]))
+        || resources.iter().any(|r| is(r.text(attr::UID)))
 }
 
 /// All rules of all policies of a record.
-fn rules<'s, 'a>(record: &'s Object<'a>) -> Vec<&'s Object<'a>> {
+fn rules<'r>(record: &'r Object<'r>) -> Vec<&'r Object<'r>> {
     let policies = record.items("PolicyDetails").iter().filter_map(Node::as_object);
     policies.flat_map(|policy| policy.items("Rules")).filter_map(Node::as_object).collect()
 }
 
-fn finding(context: &Context<'_>, record: &Object<'_>, uid: &str, rules: &[&Object<'_>]) -> Attributes {
-    let mut finding = Attributes::of("finding_info");
-    finding.set("uid", uid);
+fn finding<'r>(
+    context: &Context<'r>,
+    record: &'r Object<'r>,
+    uid: &'r str,
+    rules: &[&'r Object<'r>],
+) -> Attributes<'r> {
+    let mut finding = Attributes::of(&object::FINDING_INFO);
+    finding.set(attr::UID, uid);
     let policy = record.items("PolicyDetails").first().and_then(Node::as_object);
     let names = [policy.and_then(|p| p.peek_str("PolicyName")), rules.first().and_then(|r| r.peek_str("RuleName"))];
     let names: Vec<&str> = names.into_iter().flatten().collect();
-    finding.set("title", names.join(": "));
-    let analytic = |rule: &&Object<'_>| findings::analytic(1, rule.peek_str("RuleId"), rule.peek_str("RuleName"));
-    finding.set("analytic", rules.first().map(analytic));
-    let mut related: Vec<Attributes> = rules.iter().skip(1).map(analytic).collect();
-    related.dedup_by(|a, b| a.get("uid") == b.get("uid") && a.get("name") == b.get("name"));
-    finding.set("related_analytics", related);
+    finding.set(attr::TITLE, names.join(": "));
+    let analytic = |rule: &&'r Object<'r>| findings::analytic(1, rule.peek_str("RuleId"), rule.peek_str("RuleName"));
+    finding.set(attr::ANALYTIC, rules.first().map(analytic));
+    let mut related: Vec<Attributes<'r>> = rules.iter().skip(1).map(analytic).collect();
+    related.dedup_by(|a, b| a.get(attr::UID) == b.get(attr::UID) && a.get(attr::NAME) == b.get(attr::NAME));
+    finding.set(attr::RELATED_ANALYTICS, related);
     let evaluated = record.take_if("EvaluationTime", |n| times::parse(n.as_str()?));
-    finding.set("created_time", evaluated.or_else(|| context.time()));
-    let mut product = Attributes::of("product");
-    product.set("name", context.product());
-    product.set("vendor_name", "Microsoft");
-    finding.set("product", product);
+    finding.set(attr::CREATED_TIME, evaluated.or_else(|| context.time()));
+    let mut product = Attributes::of(&object::PRODUCT);
+    product.set(attr::NAME, context.product());
+    product.set(attr::VENDOR_NAME, "Microsoft");
+    finding.set(attr::PRODUCT, product);
     finding
 }
 
 /// What a rule found, by kind of information.
-fn sensitive<'s, 'a>(rule: &'s Object<'a>) -> impl Iterator<Item = &'s Object<'a>> {
+fn sensitive<'r>(rule: &'r Object<'r>) -> impl Iterator<Item = &'r Object<'r>> {
     let conditions = rule.object("ConditionsMatched");
     conditions.map_or(&[][..], |c| c.items("SensitiveInformation")).iter().filter_map(Node::as_object)
 }
 
-fn data_security(context: &Context<'_>, record: &Object<'_>, rules: &[&Object<'_>]) -> Attributes {
-    let mut data = Attributes::of("data_security");
-    let mut policy = Attributes::of("policy");
+fn data_security<'r>(context: &Context<'r>, record: &'r Object<'r>, rules: &[&'r Object<'r>]) -> Attributes<'r> {
+    let mut data = Attributes::of(&object::DATA_SECURITY);
+    let mut policy = Attributes::of(&object::POLICY);
     if let Some(first) = record.items("PolicyDetails").first().and_then(Node::as_object) {
-        policy.set("uid", first.peek_str("PolicyId"));
-        policy.set("name", first.peek_str("PolicyName"));
+        policy.set(attr::UID, first.peek_str("PolicyId"));
+        policy.set(attr::NAME, first.peek_str("PolicyName"));
     }
-    data.set("policy", policy);
+    data.set(attr::POLICY, policy);
     let number = context.record_type_number();
     let (system, state) = match number {
         63 | 108 | 291 => (1, 3),
@@ -129,13 +133,13 @@ fn data_security(context: &Context<'_>, record: &Object<'_>, rules: &[&Object<'_
         _ => (10, 0),
     };
     let state = if context.workload.contains("Teams") { 2 } else { state };
-    data.set_enum("detection_system_id", system, None);
-    data.set_enum("data_lifecycle_state_id", state, None);
+    data.set_enum(attr::DETECTION_SYSTEM_ID, system, None);
+    data.set_enum(attr::DATA_LIFECYCLE_STATE_ID, state, None);
     // Several rules can match the same content, so the counts of one kind are not added up over rules.
     let mut found: BTreeMap<&str, i64> = BTreeMap::new();
     let endpoint = record.object("EndpointMetaData");
     let own = endpoint.map_or(&[][..], |e| e.items("SensitiveInformation")).iter().filter_map(Node::as_object);
-    let mut classifier = Attributes::of("classifier_details");
+    let mut classifier = Attributes::of(&object::CLASSIFIER_DETAILS);
     for information in rules.iter().flat_map(|rule| sensitive(rule)).chain(own) {
         let uid = information.peek_str("SensitiveType");
         let name = information.peek_str("SensitiveInformationTypeName");
@@ -144,22 +148,22 @@ fn data_security(context: &Context<'_>, record: &Object<'_>, rules: &[&Object<'_
         let highest = found.entry(kind).or_default();
         *highest = count.max(*highest);
         if classifier.is_empty() {
-            classifier.set("uid", uid);
-            classifier.set("name", name);
-            classifier.set("type", CLASSIFIER_TYPE);
+            classifier.set(attr::UID, uid);
+            classifier.set(attr::NAME, name);
+            classifier.set(attr::TYPE, CLASSIFIER_TYPE);
         }
     }
-    data.set("classifier_details", classifier);
+    data.set(attr::CLASSIFIER_DETAILS, classifier);
     if !found.is_empty() {
-        data.set("total", found.values().copied().fold(0, i64::saturating_add));
+        data.set(attr::TOTAL, found.values().copied().fold(0, i64::saturating_add));
     }
     let details = found.into_iter().map(|(kind, count)| {
-        let mut detail = Attributes::of("discovery_details");
-        detail.set("type", kind);
-        detail.set("count", count);
+        let mut detail = Attributes::of(&object::DISCOVERY_DETAILS);
+        detail.set(attr::TYPE, kind);
+        detail.set(attr::COUNT, count);
         detail
     });
-    data.set("discovery_details", details.collect::<Vec<_>>());
+    data.set(attr::DISCOVERY_DETAILS, details.collect::<Vec<_>>());
     data
 }
 
@@ -172,12 +176,12 @@ fn status(activity: i64) -> i64 {
 }
 
 /// What was done about it: the endpoint's own word first, then what was overridden, then the strongest action of a rule in force.
-fn write_decision(event: &mut Event, rules: &[&Object<'_>], endpoint: Option<&Object<'_>>) {
+fn write_decision<'r>(event: &mut Event<'r>, rules: &[&'r Object<'r>], endpoint: Option<&'r Object<'r>>) {
     let texts = |name: &str| -> Vec<&str> {
         rules.iter().flat_map(|r| r.items(name)).filter_map(Node::as_str).map(str::trim).collect()
     };
     let (actions, overridden) = (texts("Actions"), texts("OverriddenActions"));
-    event.set("is_alert", !actions.is_empty() || !overridden.is_empty());
+    event.set(attr::IS_ALERT, !actions.is_empty() || !overridden.is_empty());
     let mode = endpoint.and_then(|e| e.take_text("EnforcementMode"));
     let tested = !rules.is_empty()
         && rules.iter().all(|rule| {
@@ -200,19 +204,19 @@ fn write_decision(event: &mut Event, rules: &[&Object<'_>], endpoint: Option<&Ob
 }
 
 /// `ExceptionInfo`, an object or its text: the finding was reported as wrong, or overridden for a reason.
-fn write_exception(event: &mut Event, record: &Object<'_>) {
+fn write_exception<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
     let Some(node) = record.peek("ExceptionInfo") else { return };
     let text = node.as_str().map(str::trim).unwrap_or_default();
-    let parsed = if text.starts_with('{') { record::parse(text.as_bytes()).ok() } else { None };
-    let Some(exception) = parsed.as_ref().unwrap_or(node).as_object() else { return };
+    let untangled = if text.starts_with('{') { context.untangle(text) } else { None };
+    let Some(exception) = untangled.unwrap_or(node).as_object() else { return };
     if exception.peek("FalsePositive").and_then(Node::to_bool) == Some(true) {
-        event.set_enum("verdict_id", 1, None);
+        event.set_enum(attr::VERDICT_ID, 1, None);
     }
-    event.set("comment", exception.peek_str("Justification"));
+    event.set(attr::COMMENT, exception.peek_str("Justification"));
 }
 
 /// The person whose content matched. The agent that evaluates rules is not that person, and stays in `unmapped`.
-fn actor(record: &Object<'_>, endpoint: Option<&Object<'_>>) -> Attributes {
+fn actor<'r>(record: &'r Object<'r>, endpoint: Option<&'r Object<'r>>) -> Attributes<'r> {
     let person = record.peek_str("UserId").is_some_and(users::is_email);
     let sender = ["ExchangeMetaData", "SharePointMetaData"]
         .iter()
@@ -223,84 +227,84 @@ fn actor(record: &Object<'_>, endpoint: Option<&Object<'_>>) -> Attributes {
             let mut person = users::Person::default();
             person.read_name(findings::mail_address(sender).unwrap_or(sender));
             person.read_type(0);
-            let mut actor = Attributes::of("actor");
-            actor.set("user", person.user());
+            let mut actor = Attributes::of(&object::ACTOR);
+            actor.set(attr::USER, person.user());
             actor
         }
         _ => users::actor(record),
     };
     if let Some(program) = endpoint.and_then(|e| e.take_str("Application")) {
-        actor.set_if_absent("app_name", program);
+        actor.set_if_absent(attr::APP_NAME, program);
     }
     actor
 }
 
 /// Device, file and target of an endpoint's record.
-fn write_endpoint(event: &mut Event, endpoint: &Object<'_>, source: &mut Attributes) {
-    let mut device = Attributes::of("device");
-    device.set("hostname", endpoint.take_str("DeviceName"));
+fn write_endpoint<'r>(event: &mut Event<'r>, endpoint: &'r Object<'r>, source: &mut Attributes<'r>) {
+    let mut device = Attributes::of(&object::DEVICE);
+    device.set(attr::HOSTNAME, endpoint.take_str("DeviceName"));
     if !device.is_empty() {
-        device.set_enum("type_id", 0, None);
+        device.set_enum(attr::TYPE_ID, 0, None);
     }
-    event.set("device", device);
+    event.set(attr::DEVICE, device);
     let address = endpoint.take_if("ClientIP", |n| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty()));
     if let Some(address) = address.filter(|_| source.is_empty()) {
         *source = address;
     }
     let mut file = findings::file_of_path(endpoint.take_str("FilePath"));
     if !file.is_empty() {
-        file.set("ext", endpoint.take_str("FileExtension"));
-        file.set("size", endpoint.take_int("FileSize"));
+        file.set(attr::EXT, endpoint.take_str("FileExtension"));
+        file.set(attr::SIZE, endpoint.take_int("FileSize"));
         let mut hashes = Vec::new();
         for (algorithm, name) in [(SHA1, "Sha1"), (SHA256, "Sha256")] {
             hashes.extend(endpoint.take_if(name, |n| findings::hash(algorithm, n.as_str())));
         }
-        file.set("hashes", hashes);
-        event.set("file", file);
+        file.set(attr::HASHES, hashes);
+        event.set(attr::FILE, file);
     }
     let target = ["TargetDomain", "OriginatingDomain"]
         .iter()
         .find_map(|name| endpoint.take_if(name, |n| n.as_str().filter(|t| addresses::is_host_name(t))));
-    event.set("dst_endpoint", endpoint_of(target));
+    event.set(attr::DST_ENDPOINT, endpoint_of(target));
 }
 
-fn endpoint_of(host: Option<&str>) -> Attributes {
-    host.map_or_else(|| Attributes::of("network_endpoint"), addresses::endpoint)
+fn endpoint_of<'r>(host: Option<&'r str>) -> Attributes<'r> {
+    host.map_or_else(|| Attributes::of(&object::NETWORK_ENDPOINT), addresses::endpoint)
 }
 
 /// `SharePointMetaData` (Microsoft spells some members in two ways).
-fn shared_file(item: &Object<'_>) -> Attributes {
+fn shared_file<'r>(item: &'r Object<'r>) -> Attributes<'r> {
     let mut file = findings::file(item.take_str("FileName"), None);
     if file.is_empty() {
         return file;
     }
     if let Some(url) = item.take_str("FilePathUrl") {
-        file.set("url", findings::url(url));
+        file.set(attr::URL, findings::url(url));
     }
-    file.set("uid", item.take_str("UniqueId").or_else(|| item.take_str("UniqueID")));
+    file.set(attr::UID, item.take_str("UniqueId").or_else(|| item.take_str("UniqueID")));
     let time = |names: &[&str]| names.iter().find_map(|name| item.take_if(name, |n| times::parse(n.as_str()?)));
-    file.set("created_time", time(&["itemCreationTime", "ItemCreationTime"]));
-    file.set("modified_time", time(&["LastModifiedTime", "ItemLastModifiedTime"]));
-    file.set("size", item.take_int("FileSize"));
+    file.set(attr::CREATED_TIME, time(&["itemCreationTime", "ItemCreationTime"]));
+    file.set(attr::MODIFIED_TIME, time(&["LastModifiedTime", "ItemLastModifiedTime"]));
+    file.set(attr::SIZE, item.take_int("FileSize"));
     let mut owner = users::Person::default();
     if let Some(name) = item.take_str("FileOwnerEmail").or_else(|| item.take_str("FileOwner")) {
         owner.read_name(name);
     }
-    owner.full_name = item.take_str("FileOwner").filter(|n| Some(*n) != owner.name.as_deref()).map(str::to_owned);
-    file.set("owner", owner.user());
-    file.set("modifier", findings::user(item.take_str("DocumentLastModifier")));
+    owner.full_name = item.take_str("FileOwner").filter(|n| Some(*n) != owner.name);
+    file.set(attr::OWNER, owner.user());
+    file.set(attr::MODIFIER, findings::user(item.take_str("DocumentLastModifier")));
     if item.peek("IsViewableByExternalUsers").and_then(Node::to_bool) == Some(true) {
-        file.set("is_public", item.take_bool("IsViewableByExternalUsers"));
+        file.set(attr::IS_PUBLIC, item.take_bool("IsViewableByExternalUsers"));
     }
     file
 }
 
 /// `ExchangeMetaData`: a message, which this class has no attribute for.
-fn message(context: &Context<'_>, record: &Object<'_>, mail: &Object<'_>) -> Attributes {
+fn message<'r>(context: &Context<'r>, record: &'r Object<'r>, mail: &'r Object<'r>) -> Attributes<'r> {
     let uid = mail.take_str("MessageID").or_else(|| record.peek_str("ObjectId"));
     let mut message = findings::resource("Email message", uid, mail.take_str("Subject"), 3);
     if !message.is_empty() {
-        message.set("data", context.take_rest("ExchangeMetaData", mail).unwrap_or(Value::Null));
+        message.set(attr::DATA, context.take_rest("ExchangeMetaData", mail));
     }
     message
 }

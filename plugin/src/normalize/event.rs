@@ -1,109 +1,251 @@
-//! Building an OCSF event as a JSON object.
+//! Building an OCSF event: a tree of attributes that borrows its texts from the record.
 //!
 //! Invariant: an event never holds `null`, empty text, an empty list or an empty object: setting an attribute to any of
-//! these sets nothing. `type_uid`, the names next to numbers, `metadata.profiles` and `observables` are derived here and nowhere else.
+//! these sets nothing. The names next to numbers are derived here; `metadata.profiles` and `observables` when the event is written.
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use m365_schemas::event::{self, Class};
+pub use m365_schemas::event::{Attribute, Definition, attr, object};
 
-use super::tables::{self, Class, Mark};
-
-/// What can become the value of an attribute, or nothing.
-pub trait Present {
-    /// The value; none if there is nothing worth writing.
-    fn present(self) -> Option<Value>;
+/// A value in an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'r> {
+    /// `true` or `false`
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number beyond [`i64::MAX`].
+    UInt(u64),
+    /// Any other number; finite.
+    Float(f64),
+    /// Text.
+    Text(Cow<'r, str>),
+    /// A list.
+    List(Vec<Value<'r>>),
+    /// An object of OCSF.
+    Object(Attributes<'r>),
+    /// An object of free content.
+    Open(Members<'r>),
 }
 
-impl Present for &str {
-    fn present(self) -> Option<Value> {
-        let text = self.trim();
-        (!text.is_empty()).then(|| Value::String(text.to_owned()))
+impl<'r> Value<'r> {
+    /// The text, if this is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
     }
-}
-impl Present for String {
-    fn present(self) -> Option<Value> {
-        if self.trim().len() == self.len() {
-            (!self.is_empty()).then_some(Value::String(self))
-        } else {
-            self.as_str().present()
+
+    /// The number, if this is a whole number.
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// An attribute, if this is an object of OCSF that has it.
+    pub fn get(&self, attribute: Attribute) -> Option<&Value<'r>> {
+        match self {
+            Self::Object(attributes) => attributes.get(attribute),
+            _ => None,
         }
     }
 }
-impl Present for Cow<'_, str> {
-    fn present(self) -> Option<Value> {
+
+/// The members of an object of free content, in order. Names are unique.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Members<'r>(Vec<(Cow<'r, str>, Value<'r>)>);
+
+impl<'r> Members<'r> {
+    /// Sets a member; a later value replaces an earlier one.
+    pub fn insert(&mut self, name: impl Into<Cow<'r, str>>, value: Value<'r>) {
+        let name = name.into();
+        match self.get_mut(&name) {
+            Some(earlier) => *earlier = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Adds a member whose name is known to be new.
+    pub fn push(&mut self, name: Cow<'r, str>, value: Value<'r>) {
+        self.0.push((name, value));
+    }
+
+    /// The value of a member.
+    pub fn get(&self, name: &str) -> Option<&Value<'r>> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// The value of a member, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value<'r>> {
+        self.0.iter_mut().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// Takes a member away.
+    pub fn remove(&mut self, name: &str) -> Option<Value<'r>> {
+        let index = self.0.iter().position(|(n, _)| n == name)?;
+        Some(self.0.remove(index).1)
+    }
+
+    /// All members in order.
+    pub fn iter(&self) -> impl Iterator<Item = &(Cow<'r, str>, Value<'r>)> {
+        self.0.iter()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'r> IntoIterator for Members<'r> {
+    type Item = (Cow<'r, str>, Value<'r>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'r> Extend<(Cow<'r, str>, Value<'r>)> for Members<'r> {
+    fn extend<I: IntoIterator<Item = (Cow<'r, str>, Value<'r>)>>(&mut self, members: I) {
+        members.into_iter().for_each(|(name, value)| self.insert(name, value));
+    }
+}
+
+impl<'r> FromIterator<(Cow<'r, str>, Value<'r>)> for Members<'r> {
+    fn from_iter<I: IntoIterator<Item = (Cow<'r, str>, Value<'r>)>>(members: I) -> Self {
+        let mut all = Self::default();
+        all.extend(members);
+        all
+    }
+}
+
+/// What can become the value of an attribute, or nothing.
+pub trait Present<'r> {
+    /// The value; none if there is nothing worth writing.
+    fn present(self) -> Option<Value<'r>>;
+}
+
+impl<'r> Present<'r> for &'r str {
+    fn present(self) -> Option<Value<'r>> {
+        let text = self.trim();
+        (!text.is_empty()).then_some(Value::Text(Cow::Borrowed(text)))
+    }
+}
+impl<'r> Present<'r> for String {
+    fn present(self) -> Option<Value<'r>> {
+        let text = self.trim();
+        if text.len() == self.len() {
+            (!self.is_empty()).then_some(Value::Text(Cow::Owned(self)))
+        } else {
+            (!text.is_empty()).then(|| Value::Text(Cow::Owned(text.to_owned())))
+        }
+    }
+}
+impl<'r> Present<'r> for Cow<'r, str> {
+    fn present(self) -> Option<Value<'r>> {
         match self {
             Cow::Borrowed(text) => text.present(),
             Cow::Owned(text) => text.present(),
         }
     }
 }
-impl Present for bool {
-    fn present(self) -> Option<Value> {
+impl<'r> Present<'r> for bool {
+    fn present(self) -> Option<Value<'r>> {
         Some(Value::Bool(self))
     }
 }
-impl Present for i64 {
-    fn present(self) -> Option<Value> {
-        Some(Value::from(self))
+impl<'r> Present<'r> for i64 {
+    fn present(self) -> Option<Value<'r>> {
+        Some(Value::Int(self))
     }
 }
-impl Present for f64 {
-    fn present(self) -> Option<Value> {
-        serde_json::Number::from_f64(self).map(Value::Number)
+impl<'r> Present<'r> for f64 {
+    fn present(self) -> Option<Value<'r>> {
+        self.is_finite().then_some(Value::Float(self))
     }
 }
-impl Present for Attributes {
-    fn present(self) -> Option<Value> {
-        (!self.map.is_empty()).then_some(Value::Object(self.map))
+impl<'r> Present<'r> for Attributes<'r> {
+    fn present(self) -> Option<Value<'r>> {
+        (!self.list.is_empty()).then_some(Value::Object(self))
     }
 }
-impl Present for Value {
-    fn present(self) -> Option<Value> {
-        match &self {
-            Value::Null => None,
-            Value::String(text) if text.trim().is_empty() => None,
-            Value::Array(items) if items.is_empty() => None,
-            Value::Object(members) if members.is_empty() => None,
-            _ => Some(self),
-        }
+impl<'r> Present<'r> for Members<'r> {
+    fn present(self) -> Option<Value<'r>> {
+        (!self.0.is_empty()).then_some(Value::Open(self))
     }
 }
-impl<T: Present> Present for Option<T> {
-    fn present(self) -> Option<Value> {
+impl<'r> Present<'r> for Value<'r> {
+    fn present(self) -> Option<Value<'r>> {
+        let nothing = match &self {
+            Value::Text(text) => text.trim().is_empty(),
+            Value::List(items) => items.is_empty(),
+            Value::Object(attributes) => attributes.is_empty(),
+            Value::Open(members) => members.is_empty(),
+            _ => false,
+        };
+        (!nothing).then_some(self)
+    }
+}
+impl<'r, T: Present<'r>> Present<'r> for Option<T> {
+    fn present(self) -> Option<Value<'r>> {
         self.and_then(Present::present)
     }
 }
-impl<T: Present> Present for Vec<T> {
-    fn present(self) -> Option<Value> {
-        let items: Vec<Value> = self.into_iter().filter_map(Present::present).collect();
-        (!items.is_empty()).then_some(Value::Array(items))
+impl<'r, T: Present<'r>> Present<'r> for Vec<T> {
+    fn present(self) -> Option<Value<'r>> {
+        let items: Vec<Value<'r>> = self.into_iter().filter_map(Present::present).collect();
+        (!items.is_empty()).then_some(Value::List(items))
     }
 }
 
 /// The attributes of one OCSF object or class.
 #[derive(Clone, Debug)]
-pub struct Attributes {
-    scope: &'static str,
-    map: Map<String, Value>,
+pub struct Attributes<'r> {
+    definition: &'static Definition,
+    /// A bit for the place of each attribute that the definition has and that is set.
+    present: u64,
+    list: Vec<(Attribute, Value<'r>)>,
 }
 
-impl Attributes {
-    /// No attributes yet, of the OCSF object of this name (`user`, `network_endpoint` …).
-    pub fn of(object: &'static str) -> Self {
-        Self { scope: object, map: Map::new() }
+impl PartialEq for Attributes<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.definition, other.definition) && self.list == other.list
+    }
+}
+
+impl<'r> Attributes<'r> {
+    /// No attributes yet, of one of the OCSF objects in [`object`].
+    pub fn of(definition: &'static Definition) -> Self {
+        Self { definition, present: 0, list: Vec::new() }
     }
 
     /// Sets an attribute, unless the value is nothing. A later value replaces an earlier one.
-    pub fn set(&mut self, attribute: &str, value: impl Present) {
+    #[inline]
+    pub fn set(&mut self, attribute: Attribute, value: impl Present<'r>) {
         if let Some(value) = value.present() {
-            self.map.insert(attribute.to_owned(), value);
+            self.insert(attribute, value);
         }
     }
 
+    pub(super) fn insert(&mut self, attribute: Attribute, value: Value<'r>) {
+        // An attribute that the definition doesn't have is kept too, so that the check finds it and refuses the event.
+        let bit = self.definition.place(attribute).map_or(0, |place| 1_u64 << place);
+        let replaces = bit == 0 || self.present & bit != 0;
+        if replaces && let Some((_, earlier)) = self.list.iter_mut().find(|(name, _)| *name == attribute) {
+            *earlier = value;
+            return;
+        }
+        self.present |= bit;
+        self.list.push((attribute, value));
+    }
+
     /// Sets an attribute only if it has no value yet.
-    pub fn set_if_absent(&mut self, attribute: &str, value: impl Present) {
-        if !self.map.contains_key(attribute) {
+    pub fn set_if_absent(&mut self, attribute: Attribute, value: impl Present<'r>) {
+        if !self.has(attribute) {
             self.set(attribute, value);
         }
     }
@@ -111,250 +253,189 @@ impl Attributes {
     /// Sets an enumerated attribute and its name: `type_id` and `type`, `status_id` and `status`.
     ///
     /// `word` is the source's own word; it is the name for 99 (Other), and otherwise OCSF's caption is.
-    pub fn set_enum(&mut self, attribute: &str, id: i64, word: Option<&str>) {
-        self.set(attribute, id);
-        let Some(name) = attribute.strip_suffix("_id") else { return };
-        let caption = tables::caption(self.scope, attribute, id);
-        self.map.remove(name);
-        self.set(name, if id == 99 { word.or(caption) } else { caption });
+    pub fn set_enum(&mut self, attribute: Attribute, id: i64, word: Option<&str>) {
+        self.insert(attribute, Value::Int(id));
+        let Some(property) = self.definition.property(attribute) else { return };
+        let Some(name) = property.sibling else { return };
+        let caption = property.caption(id);
+        if self.has(name) {
+            self.remove(name);
+        }
+        match word {
+            Some(word) if id == 99 => self.set(name, word.to_owned()),
+            _ => self.set(name, caption),
+        }
+    }
+
+    /// Which object or class it is.
+    pub fn definition(&self) -> &'static Definition {
+        self.definition
+    }
+
+    /// The attributes in the order in which they were set.
+    pub fn list(&self) -> &[(Attribute, Value<'r>)] {
+        &self.list
     }
 
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether an attribute is set.
-    pub fn has(&self, attribute: &str) -> bool {
-        self.map.contains_key(attribute)
+    pub fn has(&self, attribute: Attribute) -> bool {
+        self.definition.place(attribute).is_some_and(|place| self.present & (1 << place) != 0)
     }
 
     /// The value of an attribute.
-    pub fn get(&self, attribute: &str) -> Option<&Value> {
-        self.map.get(attribute)
+    pub fn get(&self, attribute: Attribute) -> Option<&Value<'r>> {
+        if !self.has(attribute) {
+            return None;
+        }
+        self.list.iter().find(|(name, _)| *name == attribute).map(|(_, value)| value)
     }
 
     /// The text of an attribute.
-    pub fn text(&self, attribute: &str) -> Option<&str> {
-        self.map.get(attribute)?.as_str()
+    pub fn text(&self, attribute: Attribute) -> Option<&str> {
+        self.get(attribute)?.as_str()
     }
 
     /// Takes an attribute away.
-    pub fn remove(&mut self, attribute: &str) -> Option<Value> {
-        self.map.remove(attribute)
+    pub fn remove(&mut self, attribute: Attribute) -> Option<Value<'r>> {
+        let index = self.list.iter().position(|(name, _)| *name == attribute)?;
+        if let Some(place) = self.definition.place(attribute) {
+            self.present &= !(1 << place);
+        }
+        Some(self.list.remove(index).1)
     }
 }
 
 /// An OCSF event that is being built.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct Event<'r> {
     /// The class.
     pub class: &'static Class,
-    attributes: Attributes,
-    metadata: Attributes,
-    unmapped: Map<String, Value>,
+    pub(super) attributes: Attributes<'r>,
+    pub(super) metadata: Attributes<'r>,
+    pub(super) unmapped: Members<'r>,
 }
 
-impl Event {
-    /// An event of a class and activity. `operation` names the activity if it is 99 (Other).
-    pub fn new(class_uid: u32, activity_id: i64, operation: &str) -> Self {
-        let class = tables::class(class_uid);
-        let mut event = Self {
-            class,
-            attributes: Attributes::of(class.scope),
-            metadata: Attributes::of("metadata"),
-            unmapped: Map::new(),
-        };
-        event.set("class_uid", i64::from(class.uid));
-        event.set("class_name", class.name);
-        event.set("category_uid", i64::from(class.category_uid));
-        event.set("category_name", class.category_name);
-        event.set("activity_id", activity_id);
-        event.set("type_uid", i64::from(class.uid) * 100 + activity_id);
-        let caption = tables::caption(class.scope, "activity_id", activity_id).unwrap_or("Other");
-        event.set("activity_name", if activity_id == 99 && !operation.is_empty() { operation } else { caption });
+impl<'r> Event<'r> {
+    /// An event of a class and activity; Base Event for a class that no event uses. `operation` names the activity if it is 99 (Other).
+    pub fn new(class_uid: u32, activity_id: i64, operation: &'r str) -> Self {
+        let class = event::class(class_uid).unwrap_or(&event::classes()[0]);
+        let mut attributes = Attributes::of(class.definition);
+        attributes.list.reserve(40);
+        let mut event =
+            Self { class, attributes, metadata: Attributes::of(&object::METADATA), unmapped: Members::default() };
+        event.metadata.list.reserve(16);
+        event.set(attr::CLASS_UID, i64::from(class.uid));
+        event.set(attr::CLASS_NAME, class.name);
+        event.set(attr::CATEGORY_UID, i64::from(class.category_uid));
+        event.set(attr::CATEGORY_NAME, class.category_name);
+        event.set(attr::ACTIVITY_ID, activity_id);
+        event.set(attr::TYPE_UID, i64::from(class.uid) * 100 + activity_id);
+        let caption = class.definition.caption(attr::ACTIVITY_ID, activity_id).unwrap_or("Other");
+        event.set(attr::ACTIVITY_NAME, if activity_id == 99 && !operation.is_empty() { operation } else { caption });
         let mut type_name = String::with_capacity(class.name.len() + caption.len() + 2);
         type_name.push_str(class.name);
         type_name.push_str(": ");
         type_name.push_str(caption);
-        event.set("type_name", type_name);
-        event.set("severity_id", 1);
+        event.set(attr::TYPE_NAME, type_name);
+        event.set(attr::SEVERITY_ID, 1);
         event
     }
 
     /// As [`Attributes::set`], for an attribute of the class.
-    pub fn set(&mut self, attribute: &str, value: impl Present) {
+    #[inline]
+    pub fn set(&mut self, attribute: Attribute, value: impl Present<'r>) {
         self.attributes.set(attribute, value);
     }
 
     /// As [`Attributes::set_if_absent`].
-    pub fn set_if_absent(&mut self, attribute: &str, value: impl Present) {
+    pub fn set_if_absent(&mut self, attribute: Attribute, value: impl Present<'r>) {
         self.attributes.set_if_absent(attribute, value);
     }
 
     /// As [`Attributes::set_enum`].
-    pub fn set_enum(&mut self, attribute: &str, id: i64, word: Option<&str>) {
+    pub fn set_enum(&mut self, attribute: Attribute, id: i64, word: Option<&str>) {
         self.attributes.set_enum(attribute, id, word);
     }
 
     /// Sets `severity_id` and its name: 0 Unknown, 1 Informational, 2 Low, 3 Medium, 4 High, 5 Critical.
     pub fn set_severity(&mut self, id: i64) {
-        self.set_enum("severity_id", id, None);
+        self.set_enum(attr::SEVERITY_ID, id, None);
     }
 
     /// Whether an attribute of the class is set.
-    pub fn has(&self, attribute: &str) -> bool {
+    pub fn has(&self, attribute: Attribute) -> bool {
         self.attributes.has(attribute)
     }
 
     /// The value of an attribute of the class.
-    pub fn get(&self, attribute: &str) -> Option<&Value> {
+    pub fn get(&self, attribute: Attribute) -> Option<&Value<'r>> {
         self.attributes.get(attribute)
     }
 
     /// `metadata`, for what a mapping knows better than the envelope, which fills only what is missing.
-    pub fn metadata(&mut self) -> &mut Attributes {
+    pub fn metadata(&mut self) -> &mut Attributes<'r> {
         &mut self.metadata
     }
 
     /// Puts something into `unmapped` under a name of its own, besides what is left of the record.
-    pub fn keep(&mut self, name: &str, value: impl Present) {
+    pub fn keep(&mut self, name: &'static str, value: impl Present<'r>) {
         if let Some(value) = value.present() {
-            self.unmapped.insert(name.to_owned(), value);
+            self.unmapped.insert(name, value);
+        }
+    }
+
+    /// Puts what is left of the record into `unmapped`, where it doesn't replace what was kept.
+    pub fn leave(&mut self, rest: Members<'r>) {
+        if self.unmapped.is_empty() {
+            self.unmapped = rest;
+            return;
+        }
+        for (name, value) in rest {
+            if self.unmapped.get(&name).is_none() {
+                self.unmapped.push(name, value);
+            }
         }
     }
 
     /// A text inside the event, by the names on the way there; lists are not entered.
-    pub fn text_at(&self, path: &[&str]) -> Option<&str> {
+    pub fn text_at(&self, path: &[Attribute]) -> Option<&str> {
         let (first, rest) = path.split_first()?;
-        let mut value = self.attributes.get(first)?;
+        let mut value = self.attributes.get(*first)?;
         for name in rest {
-            value = value.get(name)?;
+            value = value.get(*name)?;
         }
         value.as_str()
-    }
-
-    /// The finished event: what is left of the record joins `unmapped`, profiles are declared, observables listed.
-    pub fn finish(mut self, rest: Map<String, Value>, observables: bool) -> Value {
-        for (name, value) in rest {
-            self.unmapped.entry(name).or_insert(value);
-        }
-        let unmapped = std::mem::take(&mut self.unmapped);
-        self.attributes.set("unmapped", Value::Object(unmapped));
-        let severity = self.get("severity_id").and_then(Value::as_i64).unwrap_or(1);
-        self.set_severity(severity);
-        let mut walk = Walk { path: String::new(), observables: observables.then(Vec::new), profiles: vec!["cloud"] };
-        if let Some(scope) = tables::scope(self.class.scope) {
-            walk.object(scope, &self.attributes.map);
-        }
-        walk.profiles.sort_unstable();
-        self.metadata.set("profiles", walk.profiles);
-        self.attributes.set("observables", walk.observables);
-        let metadata = std::mem::replace(&mut self.metadata, Attributes::of("metadata"));
-        self.attributes.set("metadata", metadata);
-        Value::Object(self.attributes.map)
-    }
-}
-
-/// Most observables of one event; a record that lists thousands of addresses lists them in its attributes anyway.
-const MAX_OBSERVABLES: usize = 200;
-/// The tenant and the record's own hash are in every event, so they tell nothing.
-const NOT_OBSERVED: [&str; 4] = ["cloud", "metadata", "raw_data_hash", "unmapped"];
-
-/// The walk over a finished event along the schema: which profiles are used, and what is observable.
-struct Walk {
-    path: String,
-    observables: Option<Vec<Value>>,
-    profiles: Vec<&'static str>,
-}
-
-impl Walk {
-    fn object(&mut self, scope: usize, attributes: &Map<String, Value>) {
-        let mut marks = tables::scopes()[scope].marks.iter().peekable();
-        // Both sides are sorted by name.
-        for (name, value) in attributes {
-            while marks.next_if(|m| m.attribute < name.as_str()).is_some() {}
-            if let Some(mark) = marks.next_if(|m| m.attribute == name) {
-                self.attribute(mark, value);
-            }
-        }
-    }
-
-    fn attribute(&mut self, mark: &'static Mark, value: &Value) {
-        if !mark.profile.is_empty() && !self.profiles.contains(&mark.profile) {
-            self.profiles.push(mark.profile);
-        }
-        if self.path.is_empty() && NOT_OBSERVED.contains(&mark.attribute) {
-            return;
-        }
-        let length = self.path.len();
-        if length > 0 {
-            self.path.push('.');
-        }
-        self.path.push_str(mark.attribute);
-        let items = if let Value::Array(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
-        for item in items {
-            match (item, mark.object) {
-                (Value::Object(attributes), Some(scope)) => self.object(scope, attributes),
-                (Value::Object(_), None) => {}
-                (scalar, None) if mark.observable != 0 => self.observe(mark.observable, scalar),
-                _ => {}
-            }
-        }
-        self.path.truncate(length);
-    }
-
-    fn observe(&mut self, type_id: u8, value: &Value) {
-        let Some(list) = &mut self.observables else { return };
-        let text = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let listed = |o: &Value| o["name"].as_str() == Some(&self.path) && o["value"].as_str() == Some(&text);
-        if list.len() >= MAX_OBSERVABLES || list.iter().any(listed) {
-            return;
-        }
-        let mut observable = Attributes::of("observable");
-        observable.set("name", self.path.as_str());
-        observable.set_enum("type_id", i64::from(type_id), None);
-        observable.map.insert("value".to_owned(), Value::String(text));
-        list.push(Value::Object(observable.map));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn nothing_is_never_written() {
-        let mut user = Attributes::of("user");
-        user.set("name", " ");
-        user.set("uid", None::<&str>);
-        user.set("account", Attributes::of("account"));
-        user.set("groups", Vec::<Attributes>::new());
+    fn nothing_is_never_set() {
+        let mut user = Attributes::of(&object::USER);
+        user.set(attr::NAME, " ");
+        user.set(attr::UID, None::<&str>);
+        user.set(attr::ACCOUNT, Attributes::of(&object::ACCOUNT));
+        user.set(attr::GROUPS, Vec::<Attributes<'_>>::new());
         assert!(user.is_empty());
     }
 
     #[test]
-    fn names_profiles_and_observables_follow_from_the_numbers_and_attributes() {
-        let mut event = Event::new(3002, 1, "Sign-in activity");
-        event.set_enum("disposition_id", 2, None);
-        event.set_enum("status_id", 99, Some("Interrupted"));
-        let mut user = Attributes::of("user");
-        user.set("name", "alice@contoso.com");
-        event.set("user", user);
-        let event = event.finish(Map::new(), true);
-        assert_eq!(event["type_uid"], json!(300_201));
-        assert_eq!(event["type_name"], json!("Authentication: Logon"));
-        assert_eq!(event["disposition"], json!("Blocked"));
-        assert_eq!(event["status"], json!("Interrupted"));
-        assert_eq!(event["metadata"]["profiles"], json!(["cloud", "security_control"]));
-        assert_eq!(
-            event["observables"],
-            json!([{"name": "user.name", "type_id": 4, "type": "User Name", "value": "alice@contoso.com"}])
-        );
+    fn a_later_value_replaces_an_earlier_one() {
+        let mut user = Attributes::of(&object::USER);
+        user.set(attr::NAME, "a");
+        user.set_enum(attr::TYPE_ID, 99, Some("Robot"));
+        user.set(attr::NAME, "b");
+        user.set_enum(attr::TYPE_ID, 1, Some("Robot"));
+        assert_eq!((user.text(attr::NAME), user.text(attr::TYPE), user.list().len()), (Some("b"), Some("User"), 3));
+        assert_eq!(user.remove(attr::NAME), Some(Value::Text("b".into())));
+        assert!(!user.has(attr::NAME));
     }
 }

@@ -4,8 +4,8 @@
 //! that shape.
 
 use super::{
-    event::{Attributes, Event, Present},
-    outcome, tables, users,
+    event::{Attributes, Event, Present, attr, object},
+    outcome, users,
 };
 
 /// OCSF hash algorithms.
@@ -16,7 +16,7 @@ pub const SHA1: i64 = 2;
 pub const SHA256: i64 = 3;
 
 /// A hash of an algorithm (`algorithm_id` of OCSF). Nothing if the text has not the algorithm's length in hexadecimal digits.
-pub fn hash(algorithm: i64, value: Option<&str>) -> Option<Attributes> {
+pub fn hash<'r>(algorithm: i64, value: Option<&'r str>) -> Option<Attributes<'r>> {
     let value = value?.trim();
     let digits = match algorithm {
         MD5 => 32,
@@ -27,9 +27,9 @@ pub fn hash(algorithm: i64, value: Option<&str>) -> Option<Attributes> {
     if value.len() != digits || !value.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    let mut hash = Attributes::of("fingerprint");
-    hash.set_enum("algorithm_id", algorithm, None);
-    hash.set("value", value);
+    let mut hash = Attributes::of(&object::FINGERPRINT);
+    hash.set_enum(attr::ALGORITHM_ID, algorithm, None);
+    hash.set(attr::VALUE, value);
     Some(hash)
 }
 
@@ -45,36 +45,36 @@ pub fn algorithm(name: &str) -> Option<i64> {
 }
 
 /// A file of a name, in a folder if one is given. Empty without a name.
-pub fn file(name: Option<&str>, folder: Option<&str>) -> Attributes {
-    let mut file = Attributes::of("file");
+pub fn file<'r>(name: Option<&'r str>, folder: Option<&'r str>) -> Attributes<'r> {
+    let mut file = Attributes::of(&object::FILE);
     let Some(name) = name.map(str::trim).filter(|n| !n.is_empty()) else { return file };
-    file.set("name", name);
-    file.set_enum("type_id", 1, None);
-    file.set("ext", name.rsplit_once('.').map(|(_, ext)| ext).filter(|ext| ext.len() <= 16));
+    file.set(attr::NAME, name);
+    file.set_enum(attr::TYPE_ID, 1, None);
+    file.set(attr::EXT, name.rsplit_once('.').map(|(_, ext)| ext).filter(|ext| ext.len() <= 16));
     if let Some(folder) = folder.map(str::trim).filter(|f| !f.is_empty()) {
         let separator = if folder.contains('\\') { '\\' } else { '/' };
         if let Some(parent) = folder.strip_suffix(name).filter(|p| p.ends_with(separator)) {
-            file.set("path", folder);
-            file.set("parent_folder", parent.trim_end_matches(separator));
+            file.set(attr::PATH, folder);
+            file.set(attr::PARENT_FOLDER, parent.trim_end_matches(separator));
         } else {
             let mut path = folder.trim_end_matches(separator).to_owned();
-            file.set("parent_folder", path.as_str());
+            file.set(attr::PARENT_FOLDER, folder.trim_end_matches(separator));
             path.push(separator);
             path.push_str(name);
-            file.set("path", path);
+            file.set(attr::PATH, path);
         }
     }
     file
 }
 
 /// A file of its full path, with `/` or `\`. Empty without one.
-pub fn file_of_path(path: Option<&str>) -> Attributes {
+pub fn file_of_path<'r>(path: Option<&'r str>) -> Attributes<'r> {
     let path = path.map(str::trim).unwrap_or_default();
     match path.rsplit_once(['/', '\\']) {
         Some((folder, name)) if !name.is_empty() && !folder.is_empty() => {
             let mut file = file(Some(name), None);
-            file.set("path", path);
-            file.set("parent_folder", folder);
+            file.set(attr::PATH, path);
+            file.set(attr::PARENT_FOLDER, folder);
             file
         }
         _ => file(Some(path), None),
@@ -82,16 +82,16 @@ pub fn file_of_path(path: Option<&str>) -> Attributes {
 }
 
 /// A URL: the text, and scheme, host and path if it is of the form `scheme://host/path`.
-pub fn url(text: &str) -> Attributes {
-    let mut url = Attributes::of("url");
+pub fn url<'r>(text: &'r str) -> Attributes<'r> {
+    let mut url = Attributes::of(&object::URL);
     let text = text.trim();
-    url.set("url_string", text);
+    url.set(attr::URL_STRING, text);
     if let Some((scheme, rest)) = text.split_once("://") {
-        url.set("scheme", scheme);
+        url.set(attr::SCHEME, scheme);
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        url.set("hostname", host(&rest[..end]));
+        url.set(attr::HOSTNAME, host(&rest[..end]));
         let path = rest[end..].split(['?', '#']).next().unwrap_or_default();
-        url.set("path", path);
+        url.set(attr::PATH, path);
     }
     url
 }
@@ -117,18 +117,18 @@ pub fn mail_address(text: &str) -> Option<&str> {
 }
 
 /// Sets the sender of an email: `from` if the text holds an address, and the text itself as `from_mailbox` if it says more.
-pub fn write_from(email: &mut Attributes, text: Option<&str>) {
+pub fn write_from<'r>(email: &mut Attributes<'r>, text: Option<&'r str>) {
     let Some(text) = text else { return };
     let address = mail_address(text);
-    email.set("from", address);
+    email.set(attr::FROM, address);
     if address != Some(text.trim()) {
-        email.set("from_mailbox", text);
+        email.set(attr::FROM_MAILBOX, text);
     }
 }
 
 /// Malware of a name, classified by the beginning of the name (`Trojan:Win32/…`); Unknown if that says nothing.
-pub fn malware(name: &str) -> Attributes {
-    let mut malware = Attributes::of("malware");
+pub fn malware<'r>(name: &'r str) -> Attributes<'r> {
+    let mut malware = Attributes::of(&object::MALWARE);
     let first = name.trim().split([':', '/', '.', '_', '!', ' ', '-']).next().unwrap_or_default();
     let class = match first.to_ascii_lowercase().as_str() {
         "adware" => 1,
@@ -150,7 +150,7 @@ pub fn malware(name: &str) -> Attributes {
         "worm" => 22,
         _ => 0,
     };
-    malware.set("name", name);
+    malware.set(attr::NAME, name);
     if ["phish", "phishing", "spam"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
         classify(&mut malware, 99, Some(first));
     } else if !malware.is_empty() {
@@ -160,46 +160,46 @@ pub fn malware(name: &str) -> Attributes {
 }
 
 /// A threat that OCSF's malware classes don't hold, such as phishing: Other, with the source's word.
-pub fn threat(word: &str) -> Attributes {
-    let mut threat = Attributes::of("malware");
-    threat.set("name", word);
+pub fn threat<'r>(word: &'r str) -> Attributes<'r> {
+    let mut threat = Attributes::of(&object::MALWARE);
+    threat.set(attr::NAME, word);
     if !threat.is_empty() {
         classify(&mut threat, 99, Some(word));
     }
     threat
 }
 
-fn classify(malware: &mut Attributes, class: i64, word: Option<&str>) {
-    malware.set("classification_ids", vec![class]);
-    let caption = word.or_else(|| tables::caption("malware", "classification_ids", class));
-    malware.set("classifications", vec![caption.unwrap_or("Unknown")]);
+fn classify<'r>(malware: &mut Attributes<'r>, class: i64, word: Option<&'r str>) {
+    malware.set(attr::CLASSIFICATION_IDS, vec![class]);
+    let caption = word.or_else(|| object::MALWARE.caption(attr::CLASSIFICATION_IDS, class));
+    malware.set(attr::CLASSIFICATIONS, vec![caption.unwrap_or("Unknown")]);
 }
 
 /// The analytic behind a finding. Empty without id and name.
-pub fn analytic(type_id: i64, uid: impl Present, name: impl Present) -> Attributes {
-    let mut analytic = Attributes::of("analytic");
-    analytic.set("uid", uid);
-    analytic.set("name", name);
+pub fn analytic<'r>(type_id: i64, uid: impl Present<'r>, name: impl Present<'r>) -> Attributes<'r> {
+    let mut analytic = Attributes::of(&object::ANALYTIC);
+    analytic.set(attr::UID, uid);
+    analytic.set(attr::NAME, name);
     if !analytic.is_empty() {
-        analytic.set_enum("type_id", type_id, None);
+        analytic.set_enum(attr::TYPE_ID, type_id, None);
     }
     analytic
 }
 
 /// A resource in a role: 1 Target, 2 Actor, 3 Affected, 4 Related. Empty without id and name.
-pub fn resource(kind: &str, uid: impl Present, name: impl Present, role: i64) -> Attributes {
-    let mut resource = Attributes::of("resource_details");
-    resource.set("uid", uid);
-    resource.set("name", name);
+pub fn resource<'r>(kind: &'r str, uid: impl Present<'r>, name: impl Present<'r>, role: i64) -> Attributes<'r> {
+    let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
+    resource.set(attr::UID, uid);
+    resource.set(attr::NAME, name);
     if !resource.is_empty() {
-        resource.set("type", kind);
-        resource.set_enum("role_id", role, None);
+        resource.set(attr::TYPE, kind);
+        resource.set_enum(attr::ROLE_ID, role, None);
     }
     resource
 }
 
 /// A user of a name in any form that records use. Empty if it stands for nobody.
-pub fn user(name: Option<&str>) -> Attributes {
+pub fn user<'r>(name: Option<&'r str>) -> Attributes<'r> {
     let mut person = users::Person::default();
     if let Some(name) = name {
         person.read_name(name);
@@ -208,23 +208,23 @@ pub fn user(name: Option<&str>) -> Attributes {
 }
 
 /// A name and value that the schema has no other place for. Empty without a value.
-pub fn tag(name: &str, value: impl Present) -> Attributes {
-    let mut tag = Attributes::of("key_value_object");
-    tag.set("value", value);
+pub fn tag<'r>(name: &'r str, value: impl Present<'r>) -> Attributes<'r> {
+    let mut tag = Attributes::of(&object::KEY_VALUE_OBJECT);
+    tag.set(attr::VALUE, value);
     if !tag.is_empty() {
-        tag.set("name", name);
+        tag.set(attr::NAME, name);
     }
     tag
 }
 
 /// Sets `action_id` and `disposition_id`; `word` is the source's own for what is Other (99).
-pub fn write_disposition(event: &mut Event, (action, disposition): (i64, i64), word: &str) {
-    event.set_enum("action_id", action, Some(word));
-    event.set_enum("disposition_id", disposition, Some(word));
+pub fn write_disposition<'r>(event: &mut Event<'r>, (action, disposition): (i64, i64), word: &str) {
+    event.set_enum(attr::ACTION_ID, action, Some(word));
+    event.set_enum(attr::DISPOSITION_ID, disposition, Some(word));
 }
 
 /// Sets the severity by the source's word: Unknown for a word that isn't known, or none.
-pub fn write_severity(event: &mut Event, word: Option<&str>) {
+pub fn write_severity<'r>(event: &mut Event<'r>, word: Option<&'r str>) {
     event.set_severity(word.map_or(0, outcome::severity));
 }
 
@@ -233,6 +233,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::normalize::write::shown;
 
     #[test]
     fn hashes_have_their_length() {
@@ -244,21 +245,21 @@ mod tests {
 
     #[test]
     fn files_of_names_folders_and_paths() {
-        let path = |file: Attributes| file.text("path").map(str::to_owned);
+        let path = |file: Attributes| file.text(attr::PATH).map(str::to_owned);
         assert_eq!(path(file(Some("a.exe"), Some("C:\\Windows"))).as_deref(), Some("C:\\Windows\\a.exe"));
         assert_eq!(path(file(Some("a"), Some("/usr/sbin/a"))).as_deref(), Some("/usr/sbin/a"));
-        assert_eq!(file_of_path(Some("C:\\Users\\bo\\x.docx")).text("name"), Some("x.docx"));
-        assert_eq!(file_of_path(Some("C:\\x.docx")).text("path"), Some("C:\\x.docx"));
-        assert_eq!(file_of_path(Some("x.msg")).text("name"), Some("x.msg"));
+        assert_eq!(file_of_path(Some("C:\\Users\\bo\\x.docx")).text(attr::NAME), Some("x.docx"));
+        assert_eq!(file_of_path(Some("C:\\x.docx")).text(attr::PATH), Some("C:\\x.docx"));
+        assert_eq!(file_of_path(Some("x.msg")).text(attr::NAME), Some("x.msg"));
         assert!(file(None, Some("/usr/sbin")).is_empty());
     }
 
     #[test]
     fn urls_and_hosts() {
-        let parts = url("https://user@contoso.sharepoint.com:443/sites/x?web=1").present().unwrap();
+        let parts = shown(url("https://user@contoso.sharepoint.com:443/sites/x?web=1"));
         assert_eq!(parts["hostname"], json!("contoso.sharepoint.com"));
         assert_eq!(parts["path"], json!("/sites/x"));
-        assert_eq!(url("nothing").text("hostname"), None);
+        assert_eq!(url("nothing").text(attr::HOSTNAME), None);
         assert_eq!(host_of("contoso.com"), Some("contoso.com"));
         assert_eq!(host_of("https://"), None);
     }
@@ -268,18 +269,18 @@ mod tests {
         assert_eq!(mail_address("\"Team\" <mail@fabrikam.com>"), Some("mail@fabrikam.com"));
         assert_eq!(mail_address("mail@fabrikam.com"), Some("mail@fabrikam.com"));
         assert_eq!(mail_address("Team"), None);
-        let mut email = Attributes::of("email");
+        let mut email = Attributes::of(&object::EMAIL);
         write_from(&mut email, Some("Team"));
-        assert_eq!((email.text("from"), email.text("from_mailbox")), (None, Some("Team")));
+        assert_eq!((email.text(attr::FROM), email.text(attr::FROM_MAILBOX)), (None, Some("Team")));
     }
 
     #[test]
     fn malware_by_the_beginning_of_its_name() {
-        let class = |name: &str| malware(name).present().unwrap()["classification_ids"][0].clone();
+        let class = |name: &str| shown(malware(name))["classification_ids"][0].clone();
         assert_eq!(class("Trojan:Win32/Emotet"), json!(18));
         assert_eq!(class("Ransom:Win32/X"), json!(10));
         assert_eq!(class("Emotet"), json!(0));
         assert_eq!(class("Phish:HTML/Fabri"), json!(99));
-        assert_eq!(threat("Phish").present().unwrap()["classifications"], json!(["Phish"]));
+        assert_eq!(shown(threat("Phish"))["classifications"], json!(["Phish"]));
     }
 }

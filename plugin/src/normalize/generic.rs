@@ -6,14 +6,14 @@
 use super::{
     addresses,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     outcome,
     record::Object,
     users,
 };
 
 /// A Management Activity record whose own class has no mapping or can't be filled.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let object = record.peek_str("ObjectId").is_some_and(|id| !users::is_nobody(id));
     let person = record.peek_str("UserId").is_some_and(|id| !users::is_nobody(id));
     // API Activity is the rule's own class only for what the tables don't know; everything else is weaker than its class.
@@ -23,39 +23,39 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
         (true, _) => context.event_of(3004),
         (false, _) => context.event_of(6003),
     };
-    event.set("actor", users::actor(record));
+    event.set(attr::ACTOR, users::actor(record));
     let mut source = addresses::source(record);
     if event.class.uid == 6003 && source.is_empty() {
-        let service = if context.workload.is_empty() { context.product() } else { &context.workload };
-        source.set("svc_name", service);
+        let service = if context.workload.is_empty() { context.product() } else { context.workload };
+        source.set(attr::SVC_NAME, service);
     }
-    event.set("src_endpoint", source);
+    event.set(attr::SRC_ENDPOINT, source);
     if object {
         let id = record.take_str("ObjectId");
         if wants_entity {
-            let mut entity = Attributes::of("managed_entity");
-            entity.set("uid", id);
-            entity.set("name", id);
-            entity.set_enum("type_id", 0, None);
-            event.set("entity", entity);
+            let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+            entity.set(attr::UID, id);
+            entity.set(attr::NAME, id);
+            entity.set_enum(attr::TYPE_ID, 0, None);
+            event.set(attr::ENTITY, entity);
         } else {
-            let mut resource = Attributes::of("resource_details");
-            resource.set("uid", id);
-            event.set("resources", vec![resource]);
+            let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
+            resource.set(attr::UID, id);
+            event.set(attr::RESOURCES, vec![resource]);
         }
     }
-    let mut request = Attributes::of("http_request");
-    request.set("user_agent", record.take_str("UserAgent"));
-    event.set("http_request", request);
+    let mut request = Attributes::of(&object::HTTP_REQUEST);
+    request.set(attr::USER_AGENT, record.take_str("UserAgent"));
+    event.set(attr::HTTP_REQUEST, request);
     let request_id = record.take_if("ClientRequestId", |n| n.as_str().filter(|t| !users::is_nobody(t)));
-    event.set("api", context.api(request_id));
+    event.set(attr::API, context.api(request_id));
     write_status(context, record, &mut event);
     vec![event]
 }
 
 /// `ResultStatus` and its code and reason, of any Management Activity record that is no sign-in.
-pub fn write_status(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
+pub fn write_status<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
     let status = record.take_text("ResultStatus");
-    outcome::of_activity(&context.operation, status.as_deref(), &context.workload).write(event);
-    event.set("status_detail", record.take_str("ResultReason"));
+    outcome::of_activity(context.operation, status.as_deref(), context.workload).write(event);
+    event.set(attr::STATUS_DETAIL, record.take_str("ResultReason"));
 }

@@ -6,14 +6,14 @@
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Value, attr, object},
     findings, generic,
     record::{Node, Object},
     users, web_resource,
 };
 
 /// A label put on, changed on or removed from a file, or a labelled file that was found or used.
-pub fn map_file(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_file<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let Some(object) = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id)) else {
         return generic::map(context, record);
     };
@@ -22,14 +22,14 @@ pub fn map_file(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     let mut file = if remote {
         let mut file =
             findings::file(record.peek_str("SourceFileName").or_else(|| web_resource::last_part(object)), None);
-        file.set("url", findings::url(object));
+        file.set(attr::URL, findings::url(object));
         file
     } else {
         findings::file_of_path(Some(object))
     };
     record.take("ObjectId");
-    file.set("data_classifications", labels(record));
-    event.set("file", file);
+    file.set(attr::DATA_CLASSIFICATIONS, labels(record));
+    event.set(attr::FILE, file);
     let common = record.object("Common");
     caller::write(context, record, &mut event);
     if let Some(common) = common {
@@ -39,47 +39,44 @@ pub fn map_file(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
 }
 
 /// The label that the record names, by id or name.
-fn labels(record: &Object<'_>) -> Vec<Attributes> {
+fn labels<'r>(record: &'r Object<'r>) -> Vec<Attributes<'r>> {
     let inner = record.object("SensitivityLabelEventData");
     let uid = inner
         .and_then(|i| i.take_str("SensitivityLabelId"))
         .or_else(|| record.take_str("SensitivityLabelId"))
         .or_else(|| record.take_str("LabelId"));
     let name = record.take_str("LabelName").or_else(|| record.take_str("SensitivityLabelName"));
-    let mut label = Attributes::of("data_classification");
-    label.set("uid", uid);
+    let mut label = Attributes::of(&object::DATA_CLASSIFICATION);
+    label.set(attr::UID, uid);
     if let Some(name) = name {
-        label.set_enum("confidentiality_id", 99, Some(name));
+        label.set_enum(attr::CONFIDENTIALITY_ID, 99, Some(name));
     } else if !label.is_empty() {
         // The id alone doesn't tell how confidential it is.
-        label.set_enum("confidentiality_id", 0, None);
+        label.set_enum(attr::CONFIDENTIALITY_ID, 0, None);
     }
     if label.is_empty() { Vec::new() } else { vec![label] }
 }
 
 /// `Common`: the program and device that the labelling client ran in.
-fn write_client(event: &mut Event, common: &Object<'_>) {
-    let mut actor = event.get("actor").cloned().unwrap_or_default();
-    if let Some(actor) = actor.as_object_mut() {
-        for (attribute, member) in [("app_name", "ApplicationName"), ("app_uid", "ApplicationId")] {
-            if !actor.contains_key(attribute)
-                && let Some(text) = common.take_str(member)
-            {
-                actor.insert(attribute.to_owned(), text.into());
+fn write_client<'r>(event: &mut Event<'r>, common: &'r Object<'r>) {
+    if let Some(Value::Object(mut actor)) = event.get(attr::ACTOR).cloned() {
+        for (attribute, member) in [(attr::APP_NAME, "ApplicationName"), (attr::APP_UID, "ApplicationId")] {
+            if !actor.has(attribute) {
+                actor.set(attribute, common.take_str(member));
             }
         }
+        event.set(attr::ACTOR, actor);
     }
-    event.set("actor", actor);
-    let mut device = Attributes::of("device");
-    device.set("hostname", common.take_str("DeviceName"));
+    let mut device = Attributes::of(&object::DEVICE);
+    device.set(attr::HOSTNAME, common.take_str("DeviceName"));
     if !device.is_empty() {
-        device.set_enum("type_id", 0, None);
+        device.set_enum(attr::TYPE_ID, 0, None);
     }
-    event.set("device", device);
+    event.set(attr::DEVICE, device);
 }
 
 /// A label seen on a message in transport (Microsoft: Management Activity API, MIP label schema).
-pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_mail<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let receivers = record.items("Receivers").iter().filter_map(Node::as_str);
     let to: Vec<&str> = receivers.filter_map(findings::mail_address).collect();
     let from = record.peek_str("Sender").and_then(findings::mail_address);
@@ -87,42 +84,43 @@ pub fn map_mail(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
         return generic::map(context, record);
     }
     let mut event = context.event();
-    let mut email = Attributes::of("email");
+    let mut email = Attributes::of(&object::EMAIL);
     if to.len() == record.items("Receivers").len() {
         record.take("Receivers");
     }
     findings::write_from(&mut email, record.take_str("Sender"));
-    email.set("to", to.clone());
-    email.set("subject", record.take_str("ItemName"));
-    email.set("data_classifications", labels(record));
+    email.set(attr::TO, to.clone());
+    email.set(attr::SUBJECT, record.take_str("ItemName"));
+    email.set(attr::DATA_CLASSIFICATIONS, labels(record));
     let message = record.take_if("ObjectId", |n| n.as_str().filter(|t| !users::is_nobody(t)));
-    email.set("message_uid", message);
-    event.set("email", email);
-    event.set("from", from);
-    event.set("to", to);
-    event.set_enum("direction_id", 0, None);
+    email.set(attr::MESSAGE_UID, message);
+    event.set(attr::EMAIL, email);
+    event.set(attr::FROM, from);
+    event.set(attr::TO, to);
+    event.set_enum(attr::DIRECTION_ID, 0, None);
     caller::write(context, record, &mut event);
     vec![event]
 }
 
 /// The labelling client says that it runs.
-pub fn map_heartbeat(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map_heartbeat<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let Some(common) = record.object("Common").filter(|c| c.peek_str("ApplicationName").is_some()) else {
         return generic::map(context, record);
     };
     let mut event = context.event();
-    let mut app = Attributes::of("product");
-    app.set("name", common.take_str("ApplicationName"));
-    app.set("uid", common.take_str("ApplicationId"));
-    app.set("version", common.take_str("ProductVersion"));
-    event.set("app", app);
+    let mut app = Attributes::of(&object::PRODUCT);
+    app.set(attr::NAME, common.take_str("ApplicationName"));
+    app.set(attr::UID, common.take_str("ApplicationId"));
+    app.set(attr::VERSION, common.take_str("ProductVersion"));
+    event.set(attr::APP, app);
     caller::write(context, record, &mut event);
-    let device = event.get("device").cloned();
+    let device = event.get(attr::DEVICE).cloned();
     write_client(&mut event, common);
-    if let (Some(mut device), Some(name)) = (device, event.text_at(&["device", "hostname"]).map(str::to_owned)) {
+    let name = event.get(attr::DEVICE).and_then(|device| device.get(attr::HOSTNAME)).cloned();
+    if let (Some(Value::Object(mut device)), Some(name)) = (device, name) {
         // The device's own name beside the address that it called from.
-        device["hostname"] = name.into();
-        event.set("device", device);
+        device.set(attr::HOSTNAME, name);
+        event.set(attr::DEVICE, device);
     }
     vec![event]
 }

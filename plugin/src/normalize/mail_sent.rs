@@ -5,14 +5,14 @@
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     mailbox,
     record::{Node, Object},
     users,
 };
 
 /// A sent message. None if the record names neither a sender's nor a recipient's address.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let address = |name: &'static str| Some((name, record.peek_str(name).filter(|a| users::is_email(a))?));
     let shown = ["SendAsUserSmtp", "SendOnBehalfOfUserSmtp", "MailboxOwnerUPN"];
     let from = shown.into_iter().find_map(address);
@@ -20,33 +20,33 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     if from.is_none() && to.is_empty() {
         return None;
     }
-    let mut email = Attributes::of("email");
+    let mut email = Attributes::of(&object::EMAIL);
     if let Some((name, from)) = from {
         record.take(name);
-        email.set("from", from);
+        email.set(attr::FROM, from);
     }
-    email.set("sender", record.peek_str("UserId").filter(|id| users::is_email(id)));
-    email.set("to", to.clone());
+    email.set(attr::SENDER, record.peek_str("UserId").filter(|id| users::is_email(id)));
+    email.set(attr::TO, to.clone());
     if let Some(item) = record.object("Item") {
-        email.set("subject", item.take_str("Subject"));
-        email.set("message_uid", item.take_str("InternetMessageId"));
-        email.set("uid", item.take_if("Id", |n| n.as_str().filter(|id| !users::is_nobody(id))));
-        email.set("size", item.take_int("SizeInBytes"));
-        email.set("files", item.take_str("Attachments").map(files));
+        email.set(attr::SUBJECT, item.take_str("Subject"));
+        email.set(attr::MESSAGE_UID, item.take_str("InternetMessageId"));
+        email.set(attr::UID, item.take_if("Id", |n| n.as_str().filter(|id| !users::is_nobody(id))));
+        email.set(attr::SIZE, item.take_int("SizeInBytes"));
+        email.set(attr::FILES, item.take_str("Attachments").map(files));
     }
     let mut event = context.event();
     caller::write(context, record, &mut event);
     mailbox::write_owner(context, record, &mut event);
-    event.set("from", from.map(|(_, from)| from));
-    event.set_enum("direction_id", direction(from.map(|(_, from)| from), &to), None);
-    event.set("to", to);
-    event.set("email", email);
+    event.set(attr::FROM, from.map(|(_, from)| from));
+    event.set_enum(attr::DIRECTION_ID, direction(from.map(|(_, from)| from), &to), None);
+    event.set(attr::TO, to);
+    event.set(attr::EMAIL, email);
     Some(vec![event])
 }
 
 /// `recipientList`: taken if every entry is an address.
-fn recipients<'s>(record: &'s Object<'_>) -> Vec<&'s str> {
-    let address = |entry: &'s Node<'_>| {
+fn recipients<'r>(record: &'r Object<'r>) -> Vec<&'r str> {
+    let address = |entry: &'r Node<'r>| {
         let text = entry.as_object().map_or_else(|| entry.as_str(), |object| object.peek_str("Address"));
         text.map(str::trim).filter(|a| users::is_email(a))
     };
@@ -73,8 +73,8 @@ fn direction(from: Option<&str>, to: &[&str]) -> i64 {
 }
 
 /// `a.pdf (1234b); b (draft).docx (99b)`: names and sizes.
-fn files(text: &str) -> Vec<Attributes> {
-    let file = |part: &str| {
+fn files<'r>(text: &'r str) -> Vec<Attributes<'r>> {
+    let file = |part: &'r str| {
         let part = part.trim();
         let sized =
             part.rsplit_once(" (").and_then(|(name, size)| Some((name, size.strip_suffix("b)")?.parse::<i64>().ok()?)));
@@ -82,10 +82,10 @@ fn files(text: &str) -> Vec<Attributes> {
         if name.is_empty() {
             return None;
         }
-        let mut file = Attributes::of("file");
-        file.set("name", name);
-        file.set("size", size);
-        file.set_enum("type_id", 1, None);
+        let mut file = Attributes::of(&object::FILE);
+        file.set(attr::NAME, name);
+        file.set(attr::SIZE, size);
+        file.set_enum(attr::TYPE_ID, 1, None);
         Some(file)
     };
     text.split(';').filter_map(file).collect()
@@ -96,14 +96,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::normalize::event::Present;
+    use crate::normalize::write::shown;
 
     #[test]
     fn attachments_in_one_text() {
-        let files = files("tps (report) 1.docx (1024b); image.jpg (8192b);odd").present();
+        let files = shown(files("tps (report) 1.docx (1024b); image.jpg (8192b);odd"));
         let file = |name: &str, size: i64| json!({"name": name, "size": size, "type_id": 1, "type": "Regular File"});
         let odd = json!({"name": "odd", "type_id": 1, "type": "Regular File"});
-        assert_eq!(files, Some(json!([file("tps (report) 1.docx", 1024), file("image.jpg", 8192), odd])));
+        assert_eq!(files, json!([file("tps (report) 1.docx", 1024), file("image.jpg", 8192), odd]));
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! Invariant: one resource for each message or folder that the record lists; a list is taken only if each of its items became
 //! a resource, else it stays in the record.
 
-use serde_json::Value;
+use std::borrow::Cow;
 
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Members, Value, attr, object},
     generic, mail_sent, named_values,
     record::{Node, Object},
     times,
@@ -23,7 +23,7 @@ const ITEM: &str = "Mailbox item";
 const FOLDER: &str = "Mail folder";
 
 /// A record of mailbox auditing.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.rule.class_uid {
         4009 => mail_sent::map(context, record),
         3005 => folder_permission(context, record),
@@ -35,17 +35,17 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
 }
 
 /// The mailbox's owner, so that access by somebody else can be searched for.
-pub fn write_owner(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
-    let mut endpoint = Attributes::of("network_endpoint");
-    endpoint.set("owner", owner(record));
+pub fn write_owner<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
+    let mut endpoint = Attributes::of(&object::NETWORK_ENDPOINT);
+    endpoint.set(attr::OWNER, owner(record));
     if !endpoint.is_empty() {
         record.take("MailboxOwnerUPN");
-        endpoint.set("svc_name", if context.workload.is_empty() { "Exchange" } else { &context.workload });
+        endpoint.set(attr::SVC_NAME, if context.workload.is_empty() { "Exchange" } else { context.workload });
     }
-    event.set("dst_endpoint", endpoint);
+    event.set(attr::DST_ENDPOINT, endpoint);
 }
 
-fn owner(record: &Object<'_>) -> Attributes {
+fn owner<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let mut person = Person::default();
     if let Some(upn) = record.peek_str("MailboxOwnerUPN") {
         person.read_name(upn);
@@ -54,12 +54,12 @@ fn owner(record: &Object<'_>) -> Attributes {
 }
 
 /// An id that is one: Exchange writes words where it has none.
-fn id<'s>(object: &'s Object<'_>, name: &str) -> Option<&'s str> {
+fn id<'r>(object: &'r Object<'r>, name: &'r str) -> Option<&'r str> {
     object.peek_str(name).filter(|id| !users::is_nobody(id) && *id != "ErrorDuringIdConversion")
 }
 
 /// Items and folders that were read, changed, moved, deleted or searched.
-fn items(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn items<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let mut resources = Vec::new();
     for (list, items) in [("Folders", "FolderItems"), ("Messages", "MessageItems")] {
         if let Some(mut found) = aggregated(context, record, list, items) {
@@ -99,34 +99,37 @@ fn items(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     caller::write(context, record, &mut event);
     if let Some(target) = record.object("DestFolder").and_then(|f| folder(context, f)) {
         record.take("DestFolder");
-        event.set("web_resources_result", vec![target_of(context, record, target)]);
+        event.set(attr::WEB_RESOURCES_RESULT, vec![target_of(context, record, target)]);
     }
     if let Some(upn) = record.peek_str("MailboxOwnerUPN") {
         resources.iter_mut().for_each(|r| add(r, "MailboxOwnerUPN", upn));
     }
     write_owner(context, record, &mut event);
-    event.set("web_resources", resources);
-    event.set("count", record.take_int("OperationCount"));
+    event.set(attr::WEB_RESOURCES, resources);
+    event.set(attr::COUNT, record.take_int("OperationCount"));
     Some(vec![event])
 }
 
 /// Adds a text to a resource's `data`.
-fn add(resource: &mut Attributes, name: &str, text: &str) {
-    let mut data = match resource.remove("data") {
-        Some(Value::Object(data)) => data,
-        _ => serde_json::Map::new(),
+fn add<'r>(resource: &mut Attributes<'r>, name: impl Into<Cow<'r, str>>, text: impl Into<Cow<'r, str>>) {
+    let (name, text) = (name.into(), text.into());
+    let mut data = match resource.remove(attr::DATA) {
+        Some(Value::Open(data)) => data,
+        _ => Members::default(),
     };
-    data.entry(name).or_insert_with(|| Value::from(text));
-    resource.set("data", Value::Object(data));
+    if data.get(&name).is_none() {
+        data.push(name, Value::Text(text));
+    }
+    resource.set(attr::DATA, data);
 }
 
 /// The folder of another mailbox that items went to.
-fn target_of(context: &Context<'_>, record: &Object<'_>, mut target: Attributes) -> Attributes {
+fn target_of<'r>(context: &Context<'r>, record: &'r Object<'r>, mut target: Attributes<'r>) -> Attributes<'r> {
     const MAILBOX: [&str; 4] =
         ["DestMailboxId", "DestMailboxOwnerUPN", "DestMailboxOwnerSid", "DestMailboxOwnerMasterAccountSid"];
     for (name, value) in web_resource::take_members(context, record, &MAILBOX) {
-        if let Value::String(text) = value {
-            add(&mut target, &name, &text);
+        if let Value::Text(text) = value {
+            add(&mut target, name, text);
         }
     }
     target
@@ -134,7 +137,12 @@ fn target_of(context: &Context<'_>, record: &Object<'_>, mut target: Attributes)
 
 /// Aggregated access: one resource for each item, or for the folder if it lists none. None if there is no such list or one of its
 /// entries can't be read.
-fn aggregated(context: &Context<'_>, record: &Object<'_>, list: &str, items: &str) -> Option<Vec<Attributes>> {
+fn aggregated<'r>(
+    context: &Context<'r>,
+    record: &'r Object<'r>,
+    list: &'r str,
+    items: &'r str,
+) -> Option<Vec<Attributes<'r>>> {
     let mut resources = Vec::new();
     for entry in record.items(list) {
         let entry = entry.as_object()?;
@@ -157,21 +165,21 @@ fn aggregated(context: &Context<'_>, record: &Object<'_>, list: &str, items: &st
 }
 
 /// A message or other item, by the id that it has everywhere, else by that of its copy here.
-fn message(context: &Context<'_>, item: &Object<'_>) -> Option<Attributes> {
+fn message<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Option<Attributes<'r>> {
     let uid = ["InternetMessageId", "ImmutableId", "Id"].iter().find_map(|name| Some((*name, id(item, name)?)));
     let kind = if id(item, "InternetMessageId").is_some() { MESSAGE } else { ITEM };
     let mut resource = web_resource::new(kind, uid.map(|(_, uid)| uid), id(item, "Subject"))?;
     let created = item.peek_str("CreationTime").and_then(times::parse);
-    resource.set("created_time", created);
+    resource.set(attr::CREATED_TIME, created);
     let mut told = vec!["Subject"];
     told.extend(uid.map(|(name, _)| name));
     told.extend(created.map(|_| "CreationTime"));
-    resource.set("data", Value::Object(web_resource::members(context, item, &told)));
+    resource.set(attr::DATA, web_resource::members(context, item, &told));
     Some(resource)
 }
 
 /// `Item`: a message, or a folder where nothing but its folder is told of it.
-fn single(context: &Context<'_>, item: &Object<'_>) -> Option<Attributes> {
+fn single<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Option<Attributes<'r>> {
     let parent = item.object("ParentFolder");
     let of_message = ["Subject", "InternetMessageId", "Attachments"].iter().any(|name| id(item, name).is_some());
     match parent {
@@ -182,23 +190,23 @@ fn single(context: &Context<'_>, item: &Object<'_>) -> Option<Attributes> {
     }
 }
 
-fn folder(context: &Context<'_>, folder: &Object<'_>) -> Option<Attributes> {
+fn folder<'r>(context: &Context<'r>, folder: &'r Object<'r>) -> Option<Attributes<'r>> {
     let name = id(folder, "Path").or_else(|| id(folder, "Name"));
     let mut resource = web_resource::new(FOLDER, id(folder, "Id"), name)?;
     let told = if id(folder, "Path").is_some() { "Path" } else { "Name" };
-    resource.set("data", Value::Object(web_resource::members(context, folder, &["Id", told])));
+    resource.set(attr::DATA, web_resource::members(context, folder, &["Id", told]));
     Some(resource)
 }
 
 /// A search: what was asked, in whose mail.
-fn searched(context: &Context<'_>, record: &Object<'_>, query: &str) -> Option<Attributes> {
+fn searched<'r>(context: &Context<'r>, record: &'r Object<'r>, query: &'r str) -> Option<Attributes<'r>> {
     let mut resource = web_resource::new("Search", None, Some(query))?;
-    resource.set("data", Value::Object(web_resource::take_members(context, record, &["QueryText"])));
+    resource.set(attr::DATA, web_resource::take_members(context, record, &["QueryText"]));
     Some(resource)
 }
 
 /// Rights on a folder: who got or lost which.
-fn folder_permission(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn folder_permission<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let item = record.object("Item")?;
     let parent = item.object("ParentFolder")?;
     let member = id(parent, "MemberUpn").or_else(|| id(parent, "MemberSid"))?;
@@ -209,32 +217,32 @@ fn folder_permission(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<E
     }
     let mut person = Person::default();
     person.read_name(member);
-    person.uid_alt = parent.take_if("MemberSid", |n| n.as_str().filter(|sid| users::is_sid(sid)).map(str::to_owned));
+    person.uid_alt = parent.take_if("MemberSid", |n| n.as_str().filter(|sid| users::is_sid(sid)));
     let mut event = context.event();
     caller::write(context, record, &mut event);
-    event.set("user", person.user());
-    event.set("privileges", rights);
-    let mut resource = Attributes::of("resource_details");
-    resource.set("uid", id(parent, "Id"));
-    resource.set("name", id(parent, "Path").or_else(|| id(parent, "Name")));
+    event.set(attr::USER, person.user());
+    event.set(attr::PRIVILEGES, rights);
+    let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
+    resource.set(attr::UID, id(parent, "Id"));
+    resource.set(attr::NAME, id(parent, "Path").or_else(|| id(parent, "Name")));
     if resource.is_empty() {
-        resource.set("name", id(record, "MailboxGuid"));
+        resource.set(attr::NAME, id(record, "MailboxGuid"));
     }
     if !resource.is_empty() {
-        resource.set("type", FOLDER);
-        resource.set("owner", owner(record));
+        resource.set(attr::TYPE, FOLDER);
+        resource.set(attr::OWNER, owner(record));
         record.take("MailboxOwnerUPN");
     }
     for name in ["Id", "MemberUpn", "MemberRights", if id(parent, "Path").is_some() { "Path" } else { "Name" }] {
         parent.take(name);
     }
     item.take_if("Id", |n| (n.as_str() == parent.peek_str("Id")).then_some(()));
-    event.set("resources", vec![resource]);
+    event.set(attr::RESOURCES, vec![resource]);
     Some(vec![event])
 }
 
 /// A rule that a client changed: `OperationProperties` hold its name, conditions and actions.
-fn inbox_rule(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn inbox_rule<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let properties = record.pairs("OperationProperties");
     let uid = properties.peek("RuleId").and_then(Node::to_text);
     let name = properties.peek_str("RuleName").or_else(|| properties.peek_str("Name"));
@@ -246,27 +254,26 @@ fn inbox_rule(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> 
         Some("RemoveMailboxRule") => 4,
         _ => context.activity(),
     };
-    let mut event = Event::new(3004, activity, &context.operation);
+    let mut event = Event::new(3004, activity, context.operation);
     caller::write(context, record, &mut event);
-    let mut entity = Attributes::of("managed_entity");
-    entity.set("uid", uid);
-    entity.set("name", name);
-    entity.set_enum("type_id", 99, Some("InboxRule"));
+    let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+    entity.set(attr::UID, uid);
+    entity.set(attr::NAME, name);
+    entity.set_enum(attr::TYPE_ID, 99, Some("InboxRule"));
     let owner = owner(record);
     if !owner.is_empty() {
         record.take("MailboxOwnerUPN");
     }
-    entity.set("user", owner);
-    entity.set("data", named_values::take(context, record, "OperationProperties"));
-    event.set("entity", entity);
+    entity.set(attr::USER, owner);
+    entity.set(attr::DATA, named_values::take(context, record, "OperationProperties"));
+    event.set(attr::ENTITY, entity);
     Some(vec![event])
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::*;
     use crate::normalize::Normalizer;
 
     fn event(mut record: Value) -> Value {

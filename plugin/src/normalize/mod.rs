@@ -3,10 +3,10 @@
 //! Invariant: every line that comes in is counted once, as normalised, rejected or filtered; no record can stop a batch, and no
 //! event leaves that its schema refuses.
 //!
-//! The way of a record: [`record`] parses the line into a borrowed tree; `m365_schemas::validate` holds it against the schema of its
+//! The way of a record: [`record`] parses the line into a borrowed tree; `m365_schemas::record` holds it against the schema of its
 //! family; [`context`] takes what all records of the family share; [`tables`] say what the operation means; [`dispatch`] chooses
-//! the mapping; the mapping builds one or more [`event`]s; `context` adds the envelope and what no rule took; the event is
-//! validated and written.
+//! the mapping; the mapping builds one or more [`event`]s; `context` adds the envelope and what no rule took; [`write`] checks the
+//! event against the schema and writes it.
 //!
 //! # How to add a mapping
 //!
@@ -15,19 +15,19 @@
 //! 2. *How fields are read* is a file of its own, named after what it maps, with one function:
 //!
 //!    ```text
-//!    pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+//!    pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
 //!        let Some(owner) = record.peek_str("MailboxOwnerUPN") else {      // can the class be filled? Look, don't take.
 //!            return generic::map(context, record);                        // if not: a weaker class, never an invented value
 //!        };
 //!        let mut event = context.event();                                 // class and activity of the rule
-//!        event.set("actor", users::actor(record));                        // shared conversions
-//!        event.set("src_endpoint", addresses::source(record));
-//!        outcome::of_activity(&context.operation, record.take_str("ResultStatus"), &context.workload).write(&mut event);
-//!        let mut entity = Attributes::of("managed_entity");               // an object, by its name in OCSF
-//!        entity.set("name", record.take_str("ObjectId"));                 // nothing is never written
-//!        entity.set_enum("type_id", 2, None);                             // writes `type` as well
-//!        entity.set("data", context.take_value(record, "Parameters"));    // redacted, JSON in text untangled
-//!        event.set("entity", entity);
+//!        event.set(attr::ACTOR, users::actor(record));                    // shared conversions
+//!        event.set(attr::SRC_ENDPOINT, addresses::source(record));
+//!        outcome::of_activity(context.operation, record.take_str("ResultStatus"), context.workload).write(&mut event);
+//!        let mut entity = Attributes::of(&object::MANAGED_ENTITY);        // an object, by its name in OCSF
+//!        entity.set(attr::NAME, record.take_str("ObjectId"));             // nothing is never written
+//!        entity.set_enum(attr::TYPE_ID, 2, None);                         // writes `type` as well
+//!        entity.set(attr::DATA, context.take_value(record, "Parameters")); // redacted, JSON in text untangled
+//!        event.set(attr::ENTITY, entity);
 //!        vec![event]                                                      // several, if the record says several
 //!    }
 //!    ```
@@ -57,6 +57,7 @@ pub mod event;
 pub mod evidence;
 pub mod findings;
 pub mod generic;
+pub mod json;
 pub mod labels;
 pub mod mail_sent;
 pub mod mailbox;
@@ -72,16 +73,16 @@ pub mod times;
 pub mod users;
 pub mod web_resource;
 pub mod workloads;
+pub mod write;
 
 use std::fmt;
 
-use m365_schemas::validate;
+use m365_schemas::record::check;
 use serde_json::{Map, Value};
 
-use crate::streams::Stream;
-use context::Context;
-use record::{Node, Object};
-use rest::Redact;
+use context::{Batch, Context};
+use record::Node;
+use rest::{Redact, Untangled};
 
 /// What the configuration says about normalising.
 #[derive(Debug, Clone)]
@@ -187,6 +188,7 @@ impl Normalizer {
     /// Only if there is no such stream. What is wrong with a record is in [`Output::rejects`].
     pub fn process(&self, stream: &str, ndjson: &[u8], now_ms: u64) -> Result<Output, UnknownStream> {
         let stream = crate::streams::find(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
+        let batch = Batch::new(&self.settings, stream, now_ms);
         let mut output = Output { data: Vec::with_capacity(ndjson.len() * 2), ..Output::default() };
         if ndjson.is_empty() {
             return Ok(output);
@@ -194,7 +196,7 @@ impl Normalizer {
         let body = ndjson.strip_suffix(b"\n").unwrap_or(ndjson);
         for (index, line) in body.split(|b| *b == b'\n').enumerate() {
             let start = output.data.len();
-            match self.line(stream, line, now_ms, &mut output.data) {
+            match self.line(&batch, line, &mut output.data) {
                 Ok(events) => output.events += events,
                 Err((code, message)) => {
                     // All events of a record or none.
@@ -207,13 +209,7 @@ impl Normalizer {
     }
 
     /// One record to its events; gives their number.
-    fn line(
-        &self,
-        stream: &'static Stream,
-        line: &[u8],
-        now_ms: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<u32, (&'static str, String)> {
+    fn line(&self, batch: &Batch<'_>, line: &[u8], out: &mut Vec<u8>) -> Result<u32, (&'static str, String)> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Err(("empty", "the line is empty".to_owned()));
         }
@@ -221,17 +217,12 @@ impl Normalizer {
         let Node::Object(record) = &node else {
             return Err(("not-an-object", format!("the record is {} instead of an object", node.kind())));
         };
-        validate::record(stream.family(), &projection(stream, record)).map_err(|reason| ("invalid-record", reason))?;
-        let context = Context::new(&self.settings, stream, now_ms, line, record);
+        check(batch.stream().family(), &node).map_err(|reason| ("invalid-record", reason))?;
+        let untangled = Untangled::new();
+        let context = Context::new(batch, line, record, &untangled);
         let events = dispatch::map(&context, record);
-        let events = context.finish(events, record);
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        for event in events {
-            validate::event(&event).map_err(|reason| ("invalid-event", reason))?;
-            serde_json::to_writer(&mut *out, &event)
-                .map_err(|e| ("invalid-event", format!("the event can't be written: {e}")))?;
-            out.push(b'\n');
-        }
+        context.finish(events, record, out).map_err(|fault| ("invalid-event", fault.to_string()))?;
         Ok(count)
     }
 }
@@ -246,24 +237,4 @@ fn choice<T>(
         None | Some(Value::Null) => Ok(None),
         Some(value) => read(value).map(Some).ok_or_else(|| format!("the setting `{name}` must be {allowed}")),
     }
-}
-
-/// The members of a record that its schema speaks of; of lists and objects only that they are such.
-fn projection(stream: &Stream, record: &Object<'_>) -> Value {
-    let mut members = Map::new();
-    for name in stream.family().members() {
-        let value = match record.peek(name) {
-            None => continue,
-            Some(Node::Null) => Value::Null,
-            Some(Node::Bool(flag)) => Value::Bool(*flag),
-            Some(Node::Int(number)) => Value::from(*number),
-            Some(Node::UInt(number)) => Value::from(*number),
-            Some(Node::Float(number)) => Value::from(*number),
-            Some(Node::Str(text)) => Value::String(text.clone().into_owned()),
-            Some(Node::Array(_)) => Value::Array(Vec::new()),
-            Some(Node::Object(_)) => Value::Object(Map::new()),
-        };
-        members.insert((*name).to_owned(), value);
-    }
-    Value::Object(members)
 }

@@ -3,58 +3,63 @@
 //! Invariant: every name that has a value keeps it; values of a repeated name become a list, and a list that is none of named
 //! values comes out as it was.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-use super::{context::Context, record::Object};
+use super::{
+    context::Context,
+    event::{Members, Value},
+    record::Object,
+};
 
 /// Takes a member that lists named values: an object of name to value, or to `NewValue` and `OldValue`; the texts `True` and `False`
 /// become booleans. Text that is no list stays text.
-pub fn take(context: &Context<'_>, record: &Object<'_>, member: &str) -> Option<Value> {
+pub fn take<'r>(context: &Context<'r>, record: &'r Object<'r>, member: &'r str) -> Option<Value<'r>> {
     context.take_value(record, member).map(by_name)
 }
 
 /// The same without taking it.
-pub fn peek(context: &Context<'_>, record: &Object<'_>, member: &str) -> Option<Value> {
+pub fn peek<'r>(context: &Context<'r>, record: &'r Object<'r>, member: &'r str) -> Option<Value<'r>> {
     context.value(member, record.peek(member)?).map(by_name)
 }
 
-fn by_name(value: Value) -> Value {
+fn by_name(value: Value<'_>) -> Value<'_> {
     match value {
-        Value::Object(members) => members.into_iter().map(|(name, value)| (name, flag(value))).collect(),
-        Value::Array(items) if items.iter().all(is_named) => {
-            let mut values = Map::new();
+        Value::Open(members) => Value::Open(members.into_iter().map(|(name, value)| (name, flag(value))).collect()),
+        Value::List(items) if items.iter().all(is_named) => {
+            let mut values = Members::default();
             for (name, value) in items.into_iter().filter_map(named) {
                 match values.get_mut(&name) {
-                    None => {
-                        values.insert(name, value);
+                    None => values.push(name, value),
+                    Some(Value::List(several)) => several.push(value),
+                    Some(first) => {
+                        let earlier = std::mem::replace(first, Value::Bool(false));
+                        *first = Value::List(vec![earlier, value]);
                     }
-                    Some(Value::Array(several)) => several.push(value),
-                    Some(first) => *first = Value::Array(vec![first.take(), value]),
                 }
             }
-            Value::Object(values)
+            Value::Open(values)
         }
         other => other,
     }
 }
 
-fn is_named(item: &Value) -> bool {
-    let Value::Object(members) = item else { return false };
-    members.get("Name").is_some_and(Value::is_string)
-        && members.keys().all(|k| ["Name", "Value", "NewValue", "OldValue"].contains(&k.as_str()))
+fn is_named(item: &Value<'_>) -> bool {
+    let Value::Open(members) = item else { return false };
+    members.get("Name").is_some_and(|name| name.as_str().is_some())
+        && members.iter().all(|(name, _)| ["Name", "Value", "NewValue", "OldValue"].contains(&name.as_ref()))
 }
 
 /// Name and value of an item; none for one without a value.
-fn named(item: Value) -> Option<(String, Value)> {
-    let Value::Object(mut members) = item else { return None };
-    let Some(Value::String(name)) = members.remove("Name") else { return None };
+fn named(item: Value<'_>) -> Option<(Cow<'_, str>, Value<'_>)> {
+    let Value::Open(mut members) = item else { return None };
+    let Some(Value::Text(name)) = members.remove("Name") else { return None };
     let value = members.remove("Value").map(flag);
     // Old and new belong together.
-    let value = value.or_else(|| (!members.is_empty()).then_some(Value::Object(members)))?;
+    let value = value.or_else(|| (!members.is_empty()).then_some(Value::Open(members)))?;
     Some((name, value))
 }
 
-fn flag(value: Value) -> Value {
+fn flag(value: Value<'_>) -> Value<'_> {
     match value.as_str() {
         Some("True") => Value::Bool(true),
         Some("False") => Value::Bool(false),
@@ -66,18 +71,30 @@ fn flag(value: Value) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::by_name;
+    use crate::normalize::{
+        record,
+        rest::{Converter, Redact, Untangled},
+        write,
+    };
+
+    fn named(list: &serde_json::Value) -> serde_json::Value {
+        let text = list.to_string();
+        let (node, untangled) = (record::parse(text.as_bytes()).unwrap(), Untangled::new());
+        let value = Converter::new(Redact::Keep, "", &untangled).whole("Parameters", &node).unwrap();
+        serde_json::from_str(&write::to_json(&by_name(value))).unwrap()
+    }
 
     #[test]
     fn names_that_repeat_and_names_without_value() {
         let list = json!([{"Name": "A", "Value": "True"}, {"Name": "A", "Value": "x"}, {"Name": "A", "Value": "y"}, {"Name": "B"}]);
-        assert_eq!(by_name(list), json!({"A": [true, "x", "y"]}));
+        assert_eq!(named(&list), json!({"A": [true, "x", "y"]}));
     }
 
     #[test]
     fn old_and_new_values() {
         let list = json!([{"Name": "ShareWithGuests", "NewValue": "Enabled", "OldValue": "Disabled"}]);
-        assert_eq!(by_name(list), json!({"ShareWithGuests": {"NewValue": "Enabled", "OldValue": "Disabled"}}));
+        assert_eq!(named(&list), json!({"ShareWithGuests": {"NewValue": "Enabled", "OldValue": "Disabled"}}));
     }
 
     #[test]
@@ -85,7 +102,7 @@ mod tests {
         for value in
             [json!("-Name \"x\" -Enabled $true"), json!(["Subject", "TextBody"]), json!([{"Name": "a", "Role": 1}])]
         {
-            assert_eq!(by_name(value.clone()), value);
+            assert_eq!(named(&value), value);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a word that no table knows is kept as it is, as status 99 (Other), and is never taken for a success.
 
-use super::event::Event;
+use super::event::{Event, attr};
 
 /// The status of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ impl<'a> Outcome<'a> {
     }
 
     /// Writes `status_id` and `status`, and the severity that follows from them: Low for a failure, else Informational.
-    pub fn write(self, event: &mut Event) {
+    pub fn write(self, event: &mut Event<'_>) {
         match self {
-            Self::Unknown => event.set_enum("status_id", 0, None),
-            Self::Success => event.set_enum("status_id", 1, None),
-            Self::Failure => event.set_enum("status_id", 2, None),
-            Self::Other(word) => event.set_enum("status_id", 99, Some(word)),
+            Self::Unknown => event.set_enum(attr::STATUS_ID, 0, None),
+            Self::Success => event.set_enum(attr::STATUS_ID, 1, None),
+            Self::Failure => event.set_enum(attr::STATUS_ID, 2, None),
+            Self::Other(word) => event.set_enum(attr::STATUS_ID, 99, Some(word)),
         }
         event.set_severity(if self == Self::Failure { 2 } else { 1 });
     }

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, cell::Cell, collections::BTreeSet, fmt};
 
+use m365_schemas::record::Kind;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// Deepest nesting of a record; real records are 11 deep at most.
@@ -160,6 +161,27 @@ impl<'a> Node<'a> {
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
         }
+    }
+}
+
+impl m365_schemas::record::Instance for Node<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Null => Kind::Null,
+            Self::Bool(_) => Kind::Boolean,
+            Self::Int(_) | Self::UInt(_) => Kind::Integer,
+            Self::Float(number) if number.fract() == 0.0 => Kind::Integer,
+            Self::Float(_) => Kind::Number,
+            Self::Str(_) => Kind::String,
+            Self::Array(_) => Kind::Array,
+            Self::Object(_) => Kind::Object,
+        }
+    }
+    fn text(&self) -> Option<&str> {
+        self.as_str()
+    }
+    fn member(&self, name: &str) -> Option<&Self> {
+        self.as_object()?.peek(name)
     }
 }
 

@@ -2,10 +2,16 @@
 //!
 //! Invariant: nothing leaves here that redaction covers, whichever way it goes (`unmapped`, `entity.data`, `raw_data`).
 
-use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
-use super::record::{self, Node, Object};
+use sha2::{Digest, Sha256};
+use typed_arena::Arena;
+
+use super::{
+    event::{Members, Value},
+    record::{self, Node, Object},
+    write,
+};
 
 /// What to do with values that are secrets or matched personal data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +27,12 @@ pub enum Redact {
 
 /// Converts parts of a record, and remembers the paths that it redacted.
 #[derive(Debug)]
-pub struct Converter<'s> {
+pub struct Converter<'s, 'r> {
     redact: Redact,
     tenant: &'s str,
-    path: String,
+    /// Where JSON that was text inside the record is kept, so that values can borrow from it.
+    untangled: &'r Untangled<'r>,
+    path: Vec<&'r str>,
     /// Dotted paths of what was redacted, each once.
     pub redacted: Vec<String>,
     /// Only what no rule took.
@@ -33,14 +41,49 @@ pub struct Converter<'s> {
     inside: u8,
 }
 
-impl<'s> Converter<'s> {
+/// What was made of one record and has to live as long as it: the trees of JSON texts inside of it, and texts put together.
+pub struct Untangled<'r> {
+    nodes: Arena<Node<'r>>,
+    texts: Arena<String>,
+}
+
+impl std::fmt::Debug for Untangled<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Untangled({} trees, {} texts)", self.nodes.len(), self.texts.len())
+    }
+}
+
+impl Default for Untangled<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'r> Untangled<'r> {
+    /// None yet. Most records have none, so nothing is set aside for them.
+    pub fn new() -> Self {
+        Self { nodes: Arena::with_capacity(0), texts: Arena::with_capacity(0) }
+    }
+
+    /// JSON in a text, as a tree; none if it isn't JSON.
+    pub fn tree(&'r self, text: &'r str) -> Option<&'r Node<'r>> {
+        record::parse(text.as_bytes()).ok().map(|node| &*self.nodes.alloc(node))
+    }
+
+    /// Keeps a text.
+    pub fn hold(&self, text: String) -> &str {
+        self.texts.alloc(text)
+    }
+}
+
+impl<'s, 'r> Converter<'s, 'r> {
     /// A converter of whole values.
-    pub fn new(redact: Redact, tenant: &'s str) -> Self {
-        Self { redact, tenant, path: String::new(), redacted: Vec::new(), only_rest: false, inside: 0 }
+    pub fn new(redact: Redact, tenant: &'s str, untangled: &'r Untangled<'r>) -> Self {
+        Self { redact, tenant, untangled, path: Vec::new(), redacted: Vec::new(), only_rest: false, inside: 0 }
     }
 
     /// What is left of a record.
-    pub fn rest(&mut self, record: &Object<'_>) -> Map<String, Value> {
+    pub fn rest(&mut self, record: &'r Object<'r>) -> Members<'r> {
         self.only_rest = true;
         let rest = self.members(record);
         self.only_rest = false;
@@ -48,29 +91,25 @@ impl<'s> Converter<'s> {
     }
 
     /// What is left of an object that is found under `name` in the record.
-    pub fn rest_at(&mut self, name: &str, object: &Object<'_>) -> Map<String, Value> {
+    pub fn rest_at(&mut self, name: &'r str, object: &'r Object<'r>) -> Members<'r> {
         self.at(name, |this| this.rest(object))
     }
 
     /// A whole value, found under `name` in the record. Nothing if it is empty.
-    pub fn whole(&mut self, name: &str, node: &Node<'_>) -> Option<Value> {
+    pub fn whole(&mut self, name: &'r str, node: &'r Node<'r>) -> Option<Value<'r>> {
         self.at(name, |this| this.member(name, node))
     }
 
-    fn at<T>(&mut self, name: &str, then: impl FnOnce(&mut Self) -> T) -> T {
-        let length = self.path.len();
-        if length > 0 {
-            self.path.push('.');
-        }
-        self.path.push_str(name);
+    fn at<T>(&mut self, name: &'r str, then: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(name);
         let value = then(self);
-        self.path.truncate(length);
+        self.path.pop();
         value
     }
 
-    fn members(&mut self, object: &Object<'_>) -> Map<String, Value> {
+    fn members(&mut self, object: &'r Object<'r>) -> Members<'r> {
         let secret = names_secret(object);
-        let mut map = Map::new();
+        let mut members = Members::default();
         for member in object.members() {
             if self.only_rest && member.is_taken() {
                 continue;
@@ -83,35 +122,35 @@ impl<'s> Converter<'s> {
                 }
             });
             if let Some(value) = value {
-                map.insert(member.name.clone().into_owned(), value);
+                members.push(Cow::Borrowed(&member.name), value);
             }
         }
-        map
+        members
     }
 
-    fn member(&mut self, name: &str, node: &Node<'_>) -> Option<Value> {
+    fn member(&mut self, name: &str, node: &'r Node<'r>) -> Option<Value<'r>> {
         // DetectedValues is what a DLP rule found (card numbers and the like), PromptText what a person asked an assistant.
         if name == "DetectedValues" || name == "PromptText" { self.secret(node) } else { self.value(node) }
     }
 
-    fn value(&mut self, node: &Node<'_>) -> Option<Value> {
+    fn value(&mut self, node: &'r Node<'r>) -> Option<Value<'r>> {
         match node {
             Node::Null => None,
             Node::Bool(flag) => Some(Value::Bool(*flag)),
-            Node::Int(number) => Some(Value::from(*number)),
-            Node::UInt(number) => Some(Value::from(*number)),
-            Node::Float(number) => serde_json::Number::from_f64(*number).map(Value::Number),
+            Node::Int(number) => Some(Value::Int(*number)),
+            Node::UInt(number) => Some(Value::UInt(*number)),
+            Node::Float(number) => number.is_finite().then_some(Value::Float(*number)),
             Node::Str(text) => self.text(text),
             Node::Object(object) => {
-                let map = self.members(object);
-                (!map.is_empty()).then_some(Value::Object(map))
+                let members = self.members(object);
+                (!members.is_empty()).then_some(Value::Open(members))
             }
             Node::Array(items) => self.list(items),
         }
     }
 
     /// Text; if the whole of it is a JSON object or list, that.
-    fn text(&mut self, text: &str) -> Option<Value> {
+    fn text(&mut self, text: &'r str) -> Option<Value<'r>> {
         let trimmed = text.trim();
         if trimmed.is_empty() {
             return None;
@@ -120,32 +159,34 @@ impl<'s> Converter<'s> {
             || (trimmed.starts_with('[') && trimmed.ends_with(']'));
         if compound
             && self.inside < 3
-            && let Ok(node) = record::parse(trimmed.as_bytes())
+            && let Some(node) = self.untangled.tree(trimmed)
         {
             if node.is_empty() {
-                return Some(Value::String(trimmed.to_owned()));
+                return Some(Value::Text(Cow::Borrowed(trimmed)));
             }
             self.inside += 1;
             let whole = std::mem::replace(&mut self.only_rest, false);
-            let value = self.value(&node);
+            let value = self.value(node);
             self.only_rest = whole;
             self.inside -= 1;
             return value;
         }
-        Some(Value::String(text.to_owned()))
+        Some(Value::Text(Cow::Borrowed(text)))
     }
 
     /// A list; one of pairs of unique names becomes an object.
-    fn list(&mut self, items: &[Node<'_>]) -> Option<Value> {
+    fn list(&mut self, items: &'r [Node<'r>]) -> Option<Value<'r>> {
         if let Some(object) = self.pairs(items) {
-            return (!object.is_empty()).then_some(Value::Object(object));
+            return (!object.is_empty()).then_some(Value::Open(object));
         }
-        let values: Vec<Value> = items.iter().filter_map(|item| self.value(item)).collect();
-        (!values.is_empty()).then_some(Value::Array(values))
+        let values: Vec<Value<'r>> = items.iter().filter_map(|item| self.value(item)).collect();
+        (!values.is_empty()).then_some(Value::List(values))
     }
 
-    fn pairs(&mut self, items: &[Node<'_>]) -> Option<Map<String, Value>> {
-        let mut found: Vec<(&str, &Node<'_>)> = Vec::with_capacity(items.len());
+    fn pairs(&mut self, items: &'r [Node<'r>]) -> Option<Members<'r>> {
+        // Most lists are none of pairs, which shows at the first item.
+        items.first().is_none_or(|item| item.as_object().is_some_and(|o| record::pair(o).is_some())).then_some(())?;
+        let mut found: Vec<(&'r str, &'r Node<'r>)> = Vec::with_capacity(items.len());
         for item in items {
             let object = item.as_object()?;
             let (name, value) = record::pair(object)?;
@@ -157,39 +198,40 @@ impl<'s> Converter<'s> {
             }
             found.push((name, value));
         }
-        let mut map = Map::new();
+        let mut members = Members::default();
         for (name, value) in found {
             let value =
                 self.at(name, |this| if is_secret_name(name) { this.secret(value) } else { this.member(name, value) });
             if let Some(value) = value {
-                map.insert(name.to_owned(), value);
+                members.push(Cow::Borrowed(name), value);
             }
         }
-        Some(map)
+        Some(members)
     }
 
     /// A value that redaction covers.
-    fn secret(&mut self, node: &Node<'_>) -> Option<Value> {
+    fn secret(&mut self, node: &'r Node<'r>) -> Option<Value<'r>> {
         if node.is_empty() {
             return None;
         }
         if self.redact == Redact::Keep {
             return self.value(node);
         }
-        if !self.redacted.contains(&self.path) {
-            self.redacted.push(self.path.clone());
+        let path = self.path.join(".");
+        if !self.redacted.contains(&path) {
+            self.redacted.push(path);
         }
         if self.redact == Redact::Mask {
-            return Some(Value::String("[redacted]".to_owned()));
+            return Some(Value::Text(Cow::Borrowed("[redacted]")));
         }
-        let text = self.value(node)?.to_string();
+        let text = write::to_json(&self.value(node)?);
         let mut hash = Sha256::new();
         hash.update(self.tenant);
         hash.update([0]);
         hash.update(text);
         let mut out = String::from("sha256:");
         push_hex(&mut out, &hash.finalize());
-        Some(Value::String(out))
+        Some(Value::Text(Cow::Owned(out)))
     }
 }
 
@@ -213,25 +255,31 @@ fn is_value(name: &str) -> bool {
 }
 
 fn is_secret_name(name: &str) -> bool {
-    const PARTS: [&str; 5] =
-        ["password", "secret", "keymaterial", "key material", "strongauthenticationphoneappdetail"];
-    let has = |part: &str| name.as_bytes().windows(part.len()).any(|w| w.eq_ignore_ascii_case(part.as_bytes()));
-    PARTS.iter().any(|part| has(part))
+    const PARTS: [&[u8]; 5] =
+        [b"password", b"secret", b"keymaterial", b"key material", b"strongauthenticationphoneappdetail"];
+    let bytes = name.as_bytes();
+    bytes.iter().enumerate().any(|(start, byte)| {
+        matches!(byte | 0x20, b'p' | b's' | b'k')
+            && PARTS
+                .iter()
+                .any(|part| bytes.get(start..start + part.len()).is_some_and(|found| found.eq_ignore_ascii_case(part)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::*;
+    use super::{Converter, Object, Redact, Untangled, record, write};
 
     fn rest_of(text: &str, redact: Redact, take: impl Fn(&Object<'_>)) -> (Value, Vec<String>) {
         let node = record::parse(text.as_bytes()).unwrap();
         let object = node.as_object().unwrap();
+        let untangled = Untangled::new();
         take(object);
-        let mut converter = Converter::new(redact, "tenant");
-        let rest = converter.rest(object);
-        (Value::Object(rest), converter.redacted)
+        let mut converter = Converter::new(redact, "tenant", &untangled);
+        let rest = write::to_json(&super::Value::Open(converter.rest(object)));
+        (serde_json::from_str(&rest).unwrap(), converter.redacted)
     }
 
     #[test]

@@ -7,12 +7,10 @@
 mod event_data;
 mod file;
 
-use serde_json::{Map, Value};
-
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Members, Value, attr, object},
     generic, named_values,
     record::Object,
     tables,
@@ -21,7 +19,7 @@ use super::{
 };
 
 /// A record of SharePoint or OneDrive.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.rule.class_uid {
         6006 if !ItemType::of(record).is_container() => {
             file::map(context, record).or_else(|| resource(context, record))
@@ -80,34 +78,34 @@ impl<'a> ItemType<'a> {
 }
 
 /// What all activities of SharePoint say beside their object: the site's host, the device, and whether it was turned away.
-fn write_surroundings(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
+fn write_surroundings<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
     caller::write(context, record, event);
     if [6001, 6006].contains(&event.class.uid) {
-        let mut site = Attributes::of("network_endpoint");
+        let mut site = Attributes::of(&object::NETWORK_ENDPOINT);
         let host = ["SiteUrl", "ObjectId"].iter().find_map(|name| host(record.peek_str(name)?));
-        site.set("hostname", host);
+        site.set(attr::HOSTNAME, host);
         if !site.is_empty() {
-            let service = if context.workload.is_empty() { "SharePoint" } else { &context.workload };
-            site.set("svc_name", service);
+            let service = if context.workload.is_empty() { "SharePoint" } else { context.workload };
+            site.set(attr::SVC_NAME, service);
         }
-        event.set("dst_endpoint", site);
+        event.set(attr::DST_ENDPOINT, site);
     }
     if context.operation == "UnmanagedSyncClientBlocked" {
-        event.set_enum("action_id", 2, None);
-        event.set_enum("disposition_id", 2, None);
+        event.set_enum(attr::ACTION_ID, 2, None);
+        event.set_enum(attr::DISPOSITION_ID, 2, None);
     }
-    let mut device = Attributes::of("device");
+    let mut device = Attributes::of(&object::DEVICE);
     // Where there is no name, SharePoint writes the address.
     device.set(
-        "name",
+        attr::NAME,
         record.take_if("DeviceDisplayName", |n| n.as_str().filter(|name| super::addresses::ip(name).is_none())),
     );
-    device.set("uid", record.take_str("MachineId"));
+    device.set(attr::UID, record.take_str("MachineId"));
     if !device.is_empty() {
-        device.set("is_managed", record.take_bool("IsManagedDevice"));
-        device.set_enum("type_id", 0, None);
+        device.set(attr::IS_MANAGED, record.take_bool("IsManagedDevice"));
+        device.set_enum(attr::TYPE_ID, 0, None);
     }
-    event.set("device", device);
+    event.set(attr::DEVICE, device);
 }
 
 /// The host of an address.
@@ -116,12 +114,12 @@ fn host(address: &str) -> Option<&str> {
     rest.split(['/', '?', '#', ':']).next().filter(|host| super::addresses::is_host_name(host))
 }
 
-fn object_id<'s>(record: &'s Object<'_>) -> Option<&'s str> {
+fn object_id<'r>(record: &'r Object<'r>) -> Option<&'r str> {
     record.peek_str("ObjectId").filter(|id| !users::is_nobody(id))
 }
 
 /// Pages, lists, items, sites and searches.
-fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn resource<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     const DATA: [&str; 11] = [
         "ListId",
         "ListItemUniqueId",
@@ -145,10 +143,10 @@ fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     let mut event = match (context.rule.class_uid, context.activity()) {
         (6001, _) => context.event(),
         // Sharing of a site or list: what File Hosting Activity calls Share, Update, Delete and Open.
-        (6006, 12) => Event::new(6001, 8, &context.operation),
-        (6006, 3) => Event::new(6001, 3, &context.operation),
-        (6006, 4) => Event::new(6001, 4, &context.operation),
-        (6006, 14) => Event::new(6001, 2, &context.operation),
+        (6006, 12) => Event::new(6001, 8, context.operation),
+        (6006, 3) => Event::new(6001, 3, context.operation),
+        (6006, 4) => Event::new(6001, 4, context.operation),
+        (6006, 14) => Event::new(6001, 2, context.operation),
         _ => context.event_of(6001),
     };
     write_surroundings(context, record, &mut event);
@@ -157,13 +155,13 @@ fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     }
     record.take_if("ObjectId", |n| (n.as_str().map(str::trim) == uid).then_some(()));
     record.take_if("SourceFileName", |n| (n.as_str().map(str::trim) == name).then_some(()));
-    found.set("data", Value::Object(web_resource::take_members(context, record, &DATA)));
-    event.set("web_resources", vec![found]);
+    found.set(attr::DATA, web_resource::take_members(context, record, &DATA));
+    event.set(attr::WEB_RESOURCES, vec![found]);
     Some(vec![event])
 }
 
 /// Who an activity of sharing or of groups is about, and of what kind.
-fn target(record: &Object<'_>) -> Option<Person> {
+fn target<'r>(record: &'r Object<'r>) -> Option<Person<'r>> {
     let mut person = Person::default();
     let name =
         record.peek_str("TargetUserOrGroupName").or_else(|| record.pairs("ModifiedProperties").peek_str("SiteAdmin"));
@@ -179,7 +177,7 @@ fn target(record: &Object<'_>) -> Option<Person> {
         Some("Member") => person.type_id = Some(users::TYPE_USER),
         Some(group @ ("SecurityGroup" | "SharePointGroup")) => {
             person.type_id = Some(99);
-            person.type_word = Some(group.to_owned());
+            person.type_word = Some(group.into());
         }
         _ => return Some(person),
     }
@@ -188,32 +186,32 @@ fn target(record: &Object<'_>) -> Option<Person> {
 }
 
 /// The new value of a modified property.
-fn new_value<'s>(record: &'s Object<'_>, name: &str) -> Option<&'s str> {
+fn new_value<'r>(record: &'r Object<'r>, name: &'r str) -> Option<&'r str> {
     let properties = record.items("ModifiedProperties").iter().filter_map(|item| item.as_object());
     properties.filter(|p| p.peek_str("Name") == Some(name)).find_map(|p| p.peek_str("NewValue"))
 }
 
 /// Groups of a site, and who is in them.
-fn group(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn group<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let pairs = event_data::pairs(record.peek_str("EventData").unwrap_or_default());
     let told = pairs.iter().find(|(name, _)| name.to_ascii_lowercase().contains("group")).map(|(_, value)| *value);
     let name = told.or_else(|| new_value(record, "Name")).filter(|name| !name.is_empty())?;
     let mut event = context.event();
     write_surroundings(context, record, &mut event);
-    let mut group = Attributes::of("group");
-    group.set("name", name);
-    group.set("type", "SharePointGroup");
-    event.set("group", group);
+    let mut group = Attributes::of(&object::GROUP);
+    group.set(attr::NAME, name);
+    group.set(attr::TYPE, "SharePointGroup");
+    event.set(attr::GROUP, group);
     if let Some(person) = target(record) {
         record.take("TargetUserOrGroupName");
-        event.set("user", person.user());
+        event.set(attr::USER, person.user());
     }
     Some(vec![event])
 }
 
 /// Administrators and owners of sites and term stores. The operation itself names the right.
-fn access(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let privilege = match context.operation.as_str() {
+fn access<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
+    let privilege = match context.operation {
         "SiteCollectionAdminAdded" | "SiteCollectionAdminRemoved" | "SiteAdminChangeRequest" => "SiteCollectionAdmin",
         "AdministratorAddedToTermStore" | "AdministratorDeletedFromTermStore" => "TermStoreAdministrator",
         "SecondaryMySiteOwnerSet" => "SecondaryMySiteOwner",
@@ -223,54 +221,54 @@ fn access(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     record.take("TargetUserOrGroupName");
     let mut event = context.event();
     write_surroundings(context, record, &mut event);
-    event.set("user", person.user());
-    event.set("privileges", vec![privilege]);
+    event.set(attr::USER, person.user());
+    event.set(attr::PRIVILEGES, vec![privilege]);
     if let Some(site) = object_id(record) {
         record.take("ObjectId");
-        let mut resource = Attributes::of("resource_details");
-        resource.set("uid", site);
-        resource.set("name", web_resource::last_part(site));
+        let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
+        resource.set(attr::UID, site);
+        resource.set(attr::NAME, web_resource::last_part(site));
         let kind = ItemType::of(record).word();
-        resource.set("type", kind.unwrap_or("Site"));
+        resource.set(attr::TYPE, kind.unwrap_or("Site"));
         if kind.is_some() {
             record.take("ItemType");
         }
-        event.set("resources", vec![resource]);
+        event.set(attr::RESOURCES, vec![resource]);
     }
     Some(vec![event])
 }
 
 /// Settings of a site or of the tenant, with old and new values.
-fn setting(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn setting<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let uid = object_id(record)?;
     let mut event = if context.rule.class_uid == 3004 {
         context.event()
     } else {
-        Event::new(3004, tables::by_verb(3004, &context.operation), &context.operation)
+        Event::new(3004, tables::by_verb(3004, context.operation), context.operation)
     };
     write_surroundings(context, record, &mut event);
-    let mut entity = Attributes::of("managed_entity");
-    entity.set("uid", uid);
-    entity.set("name", web_resource::last_part(uid));
+    let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+    entity.set(attr::UID, uid);
+    entity.set(attr::NAME, web_resource::last_part(uid));
     let kind = ItemType::of(record).word();
-    entity.set_enum("type_id", 99, Some(kind.unwrap_or("Site")));
+    entity.set_enum(attr::TYPE_ID, 99, Some(kind.unwrap_or("Site")));
     if kind.is_some() {
         record.take("ItemType");
     }
-    let mut data = Map::new();
+    let mut data = Members::default();
     for (name, value) in event_data::pairs(record.peek_str("EventData").unwrap_or_default()) {
-        data.insert(name.to_owned(), Value::from(value));
+        data.insert(name, Value::Text(value.into()));
     }
     match named_values::take(context, record, "ModifiedProperties") {
-        Some(Value::Object(modified)) => data.extend(modified),
+        Some(Value::Open(modified)) => data.extend(modified),
         Some(other) => {
-            data.insert("ModifiedProperties".to_owned(), other);
+            data.insert("ModifiedProperties", other);
         }
         None => {}
     }
-    entity.set("data", Value::Object(data));
+    entity.set(attr::DATA, data);
     record.take("ObjectId");
-    event.set("entity", entity);
+    event.set(attr::ENTITY, entity);
     Some(vec![event])
 }
 

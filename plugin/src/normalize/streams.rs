@@ -1,6 +1,6 @@
 //! What normalising has to know of a stream, out of the one table of streams.
 
-use m365_schemas::validate::RecordFamily;
+use m365_schemas::record::RecordFamily;
 
 use crate::streams::{Collection, Feed, Stream};
 

@@ -3,12 +3,10 @@
 //!
 //! Invariant: members of a team give one event each, up to a limit; participants of a chat don't, because a chat is no group.
 
-use serde_json::{Map, Value};
-
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Members, Value, attr, object},
     generic, named_values,
     record::{Node, Object},
     tables,
@@ -20,7 +18,7 @@ use super::{
 const MAX_MEMBERS: usize = 256;
 
 /// A record of Teams.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.rule.class_uid {
         3006 => membership(context, record),
         3005 => role(context, record),
@@ -32,24 +30,43 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
     .unwrap_or_else(|| generic::map(context, record))
 }
 
-fn text<'s>(record: &'s Object<'_>, name: &str) -> Option<&'s str> {
+fn text<'r>(record: &'r Object<'r>, name: &'r str) -> Option<&'r str> {
     record.peek_str(name).filter(|value| !users::is_nobody(value))
 }
 
-/// The team as a group, by the id that the directory knows it by if the record has it.
-fn team(record: &Object<'_>) -> Attributes {
-    let mut group = Attributes::of("group");
-    let (directory, thread) = (text(record, "AADGroupId"), text(record, "TeamGuid"));
-    group.set("uid", directory.or(thread));
-    group.set("uid_alt", directory.and(thread));
-    group.set("name", text(record, "TeamName"));
-    if !group.is_empty() {
-        group.set("type", "Team");
-    }
-    group
+/// The team of a record.
+struct Team<'r> {
+    /// The id that the directory knows it by if the record has it, else that of its thread.
+    uid: Option<&'r str>,
+    /// The thread's id besides.
+    thread: Option<&'r str>,
+    name: Option<&'r str>,
 }
 
-fn take_team(record: &Object<'_>) {
+fn team<'r>(record: &'r Object<'r>) -> Team<'r> {
+    let (directory, thread) = (text(record, "AADGroupId"), text(record, "TeamGuid"));
+    Team { uid: directory.or(thread), thread: directory.and(thread), name: text(record, "TeamName") }
+}
+
+impl<'r> Team<'r> {
+    fn is_empty(&self) -> bool {
+        self.uid.is_none() && self.name.is_none()
+    }
+
+    /// As an OCSF group.
+    fn group(&self) -> Attributes<'r> {
+        let mut group = Attributes::of(&object::GROUP);
+        group.set(attr::UID, self.uid);
+        group.set(attr::UID_ALT, self.thread);
+        group.set(attr::NAME, self.name);
+        if !group.is_empty() {
+            group.set(attr::TYPE, "Team");
+        }
+        group
+    }
+}
+
+fn take_team<'r>(record: &'r Object<'r>) {
     for name in ["AADGroupId", "TeamGuid", "TeamName"] {
         record.take_str(name);
     }
@@ -58,13 +75,13 @@ fn take_team(record: &Object<'_>) {
 }
 
 /// One of `Members`, and the role.
-struct Member {
-    user: Attributes,
+struct Member<'r> {
+    user: Attributes<'r>,
     role: Option<String>,
 }
 
 /// `Members`, taken if each is a person and nothing else is told of them.
-fn members(record: &Object<'_>) -> Vec<Member> {
+fn members<'r>(record: &'r Object<'r>) -> Vec<Member<'r>> {
     let items = record.items("Members");
     let mut members = Vec::with_capacity(items.len());
     let mut told = true;
@@ -77,8 +94,8 @@ fn members(record: &Object<'_>) -> Vec<Member> {
         if let Some(upn) = item.peek_str("UPN") {
             person.read_name(upn);
         }
-        person.full_name = text(item, "DisplayName").map(str::to_owned);
-        person.org_uid = text(item, "OrganizationId").map(str::to_owned);
+        person.full_name = text(item, "DisplayName");
+        person.org_uid = text(item, "OrganizationId");
         // Microsoft: enumeration MemberRoleType.
         let role = item.peek("Role").and_then(Node::to_text).map(|role| match role.as_ref() {
             "0" => "Member".to_owned(),
@@ -105,8 +122,8 @@ fn members(record: &Object<'_>) -> Vec<Member> {
 }
 
 /// Teams that come and go, and who is in them: one event for each member.
-fn membership(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let group = team(record);
+fn membership<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
+    let group = team(record).group();
     if group.is_empty() {
         return None;
     }
@@ -120,15 +137,20 @@ fn membership(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> 
     Some(for_each(members, &event))
 }
 
-fn with_group(context: &Context<'_>, record: &Object<'_>, group: Attributes, mut event: Event) -> Event {
+fn with_group<'r>(
+    context: &Context<'r>,
+    record: &'r Object<'r>,
+    group: Attributes<'r>,
+    mut event: Event<'r>,
+) -> Event<'r> {
     caller::write(context, record, &mut event);
     take_team(record);
-    event.set("group", group);
+    event.set(attr::GROUP, group);
     event
 }
 
 /// Members whose role in a team changed: the new role is the privilege.
-fn role(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn role<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let has_role = |item: &Node<'_>| item.as_object().is_some_and(|m| m.peek("Role").and_then(Node::to_text).is_some());
     let items = record.items("Members");
     if items.is_empty() || items.len() > MAX_MEMBERS || !items.iter().all(has_role) {
@@ -140,32 +162,34 @@ fn role(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     }
     let mut event = context.event();
     caller::write(context, record, &mut event);
-    let group = team(record);
-    let mut resource = Attributes::of("resource_details");
-    for name in ["uid", "name", "type"] {
-        resource.set(name, group.text(name));
+    let team = team(record);
+    let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
+    resource.set(attr::UID, team.uid);
+    resource.set(attr::NAME, team.name);
+    if !team.is_empty() {
+        resource.set(attr::TYPE, "Team");
     }
-    if let Some(thread) = group.text("uid_alt") {
-        resource.set("data", Value::Object(Map::from_iter([("TeamGuid".to_owned(), Value::from(thread))])));
+    if let Some(thread) = team.thread {
+        resource.set(attr::DATA, Members::from_iter([("TeamGuid".into(), Value::Text(thread.into()))]));
     }
     take_team(record);
-    event.set("resources", vec![resource]);
+    event.set(attr::RESOURCES, vec![resource]);
     Some(for_each(members, &event))
 }
 
 /// One event for each member, who is its `user`.
-fn for_each(members: Vec<Member>, event: &Event) -> Vec<Event> {
-    let of_member = |member: Member| {
+fn for_each<'r>(members: Vec<Member<'r>>, event: &Event<'r>) -> Vec<Event<'r>> {
+    let of_member = |member: Member<'r>| {
         let mut event = event.clone();
-        event.set("user", member.user);
-        event.set("privileges", member.role.map(|role| vec![role]));
+        event.set(attr::USER, member.user);
+        event.set(attr::PRIVILEGES, member.role.map(|role| vec![role]));
         event
     };
     members.into_iter().map(of_member).collect()
 }
 
 /// Apps, bots, connectors and tabs.
-fn add_on(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn add_on<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let name = text(record, "AddOnName");
     let uid = text(record, "AddOnGuid");
     if name.is_none() && uid.is_none() {
@@ -173,9 +197,9 @@ fn add_on(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     }
     let mut event = context.event();
     caller::write(context, record, &mut event);
-    let mut app = Attributes::of("product");
-    app.set("name", name);
-    app.set("uid", uid);
+    let mut app = Attributes::of(&object::PRODUCT);
+    app.set(attr::NAME, name);
+    app.set(attr::UID, uid);
     // Microsoft: enumeration AddOnType.
     let kind = record.peek("AddOnType").and_then(Node::to_text).map(|kind| match kind.as_ref() {
         "1" => "Bot".to_owned(),
@@ -183,62 +207,62 @@ fn add_on(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
         "3" => "Tab".to_owned(),
         other => other.to_owned(),
     });
-    let mut feature = Attributes::of("feature");
-    feature.set("name", kind);
+    let mut feature = Attributes::of(&object::FEATURE);
+    feature.set(attr::NAME, kind);
     if !feature.is_empty() {
         record.take("AddOnType");
     }
-    app.set("feature", feature);
+    app.set(attr::FEATURE, feature);
     for member in ["AddOnName", "AddOnGuid"] {
         record.take_str(member);
     }
-    event.set("app", app);
+    event.set(attr::APP, app);
     Some(vec![event])
 }
 
 /// Settings of the tenant, a team or a channel, with old and new values; and changes of a team that no other class can tell.
-fn setting(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
-    let mut entity = Attributes::of("managed_entity");
-    let group = team(record);
+fn setting<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
+    let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+    let team = team(record);
     let channel = (text(record, "ChannelGuid"), text(record, "ChannelName"));
     let item = text(record, "ItemName").or_else(|| text(record, "ObjectId"));
     if channel.0.is_some() || channel.1.is_some() {
-        entity.set("uid", channel.0);
-        entity.set("name", channel.1.or(channel.0));
-        entity.set_enum("type_id", 99, Some("Channel"));
-    } else if !group.is_empty() {
-        entity.set("uid", group.text("uid"));
-        entity.set("name", group.text("name").or(group.text("uid")));
-        entity.set_enum("type_id", 3, None);
+        entity.set(attr::UID, channel.0);
+        entity.set(attr::NAME, channel.1.or(channel.0));
+        entity.set_enum(attr::TYPE_ID, 99, Some("Channel"));
+    } else if !team.is_empty() {
+        entity.set(attr::UID, team.uid);
+        entity.set(attr::NAME, team.name.or(team.uid));
+        entity.set_enum(attr::TYPE_ID, 3, None);
     } else {
         let name = text(record, "Name").or(item)?;
-        entity.set("name", name);
-        entity.set_enum("type_id", 99, Some("Setting"));
+        entity.set(attr::NAME, name);
+        entity.set_enum(attr::TYPE_ID, 99, Some("Setting"));
     }
     let mut event = if context.rule.class_uid == 3004 {
         context.event()
     } else {
-        Event::new(3004, tables::by_verb(3004, &context.operation), &context.operation)
+        Event::new(3004, tables::by_verb(3004, context.operation), context.operation)
     };
     caller::write(context, record, &mut event);
-    if !group.is_empty() {
+    if !team.is_empty() {
         take_team(record);
     }
-    entity.set("group", group);
+    entity.set(attr::GROUP, team.group());
     for name in ["ChannelGuid", "ChannelName"] {
         record.take_str(name);
     }
     let mut data = web_resource::take_members(context, record, &["Name", "OldValue", "NewValue", "ChannelType"]);
     if let Some(modified) = named_values::take(context, record, "ModifiedProperties") {
-        data.insert("ModifiedProperties".to_owned(), modified);
+        data.insert("ModifiedProperties", modified);
     }
-    entity.set("data", Value::Object(data));
-    event.set("entity", entity);
+    entity.set(attr::DATA, data);
+    event.set(attr::ENTITY, entity);
     Some(vec![event])
 }
 
 /// Messages, channels, chats, meetings, shifts.
-fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
+fn resource<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let listed: Option<Vec<_>> =
         record.items("Messages").iter().map(|m| listed_message(context, m.as_object()?)).collect();
     let mut resources = listed.unwrap_or_default();
@@ -247,7 +271,7 @@ fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
     } else if let Some(uid) = text(record, "MessageId") {
         let mut message = web_resource::new("Teams message", Some(uid), None)?;
         record.take("MessageId");
-        message.set("url_string", record.peek_str("MessageURLs").and_then(first_address));
+        message.set(attr::URL_STRING, record.peek_str("MessageURLs").and_then(first_address));
         const DATA: [&str; 10] = [
             "MessageURLs",
             "ChatThreadId",
@@ -260,26 +284,26 @@ fn resource(context: &Context<'_>, record: &Object<'_>) -> Option<Vec<Event>> {
             "SubscriptionId",
             "HostedContents",
         ];
-        message.set("data", Value::Object(web_resource::take_members(context, record, &DATA)));
+        message.set(attr::DATA, web_resource::take_members(context, record, &DATA));
         resources.push(message);
     } else {
         resources.push(place(context, record)?);
     }
     let mut event = if context.rule.class_uid == 6001 { context.event() } else { context.event_of(6001) };
     caller::write(context, record, &mut event);
-    event.set("web_resources", resources);
+    event.set(attr::WEB_RESOURCES, resources);
     Some(vec![event])
 }
 
 /// One of `Messages`.
-fn listed_message(context: &Context<'_>, message: &Object<'_>) -> Option<Attributes> {
+fn listed_message<'r>(context: &Context<'r>, message: &'r Object<'r>) -> Option<Attributes<'r>> {
     let mut resource = web_resource::new("Teams message", message.peek_str("Id"), None)?;
-    resource.set("data", Value::Object(web_resource::members(context, message, &["Id"])));
+    resource.set(attr::DATA, web_resource::members(context, message, &["Id"]));
     Some(resource)
 }
 
 /// A channel, a chat, a team, or whatever the record names.
-fn place(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
+fn place<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes<'r>> {
     const CHANNEL: [&str; 1] = ["ChannelType"];
     const CHAT: [&str; 4] = ["Members", "ParticipantInfo", "CommunicationType", "ChatName"];
     let places: [(&str, &str, &str, &[&str]); 2] =
@@ -290,18 +314,18 @@ fn place(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
             record.take_if("ItemName", |n| (n.as_str() == record.peek_str(uid)).then_some(()));
             record.take_str(uid);
             record.take_str(name);
-            resource.set("data", Value::Object(web_resource::take_members(context, record, data)));
+            resource.set(attr::DATA, web_resource::take_members(context, record, data));
             return Some(resource);
         }
     }
-    let group = team(record);
-    if let Some(mut resource) = web_resource::new("Team", group.text("uid"), group.text("name")) {
+    let team = team(record);
+    if let Some(mut resource) = web_resource::new("Team", team.uid, team.name) {
         let mut data = web_resource::take_members(context, record, &["Invitee", "CommunicationType"]);
-        if let Some(thread) = group.text("uid_alt") {
-            data.insert("TeamGuid".to_owned(), Value::from(thread));
+        if let Some(thread) = team.thread {
+            data.insert("TeamGuid", Value::Text(thread.into()));
         }
         take_team(record);
-        resource.set("data", Value::Object(data));
+        resource.set(attr::DATA, data);
         return Some(resource);
     }
     let (uid, name) = (text(record, "ObjectId"), text(record, "ItemName"));
@@ -314,15 +338,17 @@ fn place(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
 /// The first address of a JSON list in text, or the text itself if it is an address.
 fn first_address(text: &str) -> Option<String> {
     let is_address = |text: &String| text.starts_with("https://") || text.starts_with("http://");
-    match serde_json::from_str::<Value>(text) {
-        Ok(Value::Array(items)) => items.iter().filter_map(|i| i.as_str().map(str::to_owned)).find(is_address),
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Array(items)) => {
+            items.iter().filter_map(|i| i.as_str().map(str::to_owned)).find(is_address)
+        }
         _ => Some(text.to_owned()).filter(is_address),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::normalize::Normalizer;

@@ -2,24 +2,30 @@
 //!
 //! Invariant: a resource has a name or an id; without either there is none.
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-use super::{context::Context, event::Attributes, record::Object, users};
+use super::{
+    context::Context,
+    event::{Attributes, Members, attr, object},
+    record::Object,
+    users,
+};
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// A resource of a kind such as `Mail folder`. Nothing without a name or id.
-pub fn new(kind: &str, uid: Option<&str>, name: Option<&str>) -> Option<Attributes> {
-    let mut resource = Attributes::of("web_resource");
+pub fn new<'r>(kind: &'r str, uid: Option<&'r str>, name: Option<&'r str>) -> Option<Attributes<'r>> {
+    let mut resource = Attributes::of(&object::WEB_RESOURCE);
     let real = |text: &&str| !users::is_nobody(text);
-    resource.set("uid", uid.filter(real));
-    resource.set("name", name.filter(real));
+    resource.set(attr::UID, uid.filter(real));
+    resource.set(attr::NAME, name.filter(real));
     if resource.is_empty() {
         return None;
     }
     if let Some(address) = uid.filter(|uid| uid.starts_with("https://") || uid.starts_with("http://")) {
-        resource.set("url_string", escaped(address));
+        resource.set(attr::URL_STRING, escaped(address));
     }
-    resource.set("type", kind);
+    resource.set(attr::TYPE, kind);
     Some(resource)
 }
 
@@ -33,18 +39,18 @@ pub fn escaped(address: &str) -> String {
 }
 
 /// The members of a nested object besides some, as they go into `data`: redacted and untangled. Takes nothing.
-pub fn members(context: &Context<'_>, object: &Object<'_>, except: &[&str]) -> Map<String, Value> {
+pub fn members<'r>(context: &Context<'r>, object: &'r Object<'r>, except: &[&'r str]) -> Members<'r> {
     object
         .members()
         .iter()
         .filter(|m| !except.contains(&m.name.as_ref()))
-        .filter_map(|m| Some((m.name.to_string(), context.value(&m.name, &m.value)?)))
+        .filter_map(|m| Some((Cow::Borrowed(m.name.as_ref()), context.value(&m.name, &m.value)?)))
         .collect()
 }
 
 /// Takes the named members of a record into `data`.
-pub fn take_members(context: &Context<'_>, record: &Object<'_>, names: &[&str]) -> Map<String, Value> {
-    names.iter().filter_map(|name| Some(((*name).to_owned(), context.take_value(record, name)?))).collect()
+pub fn take_members<'r>(context: &Context<'r>, record: &'r Object<'r>, names: &[&'r str]) -> Members<'r> {
+    names.iter().filter_map(|name| Some((Cow::Borrowed(*name), context.take_value(record, name)?))).collect()
 }
 
 /// The last part of an address or path that is not empty.
@@ -73,6 +79,6 @@ mod tests {
     fn no_resource_without_name_and_id() {
         assert!(new("Mail folder", Some("Unknown"), Some(" ")).is_none());
         let page = new("Page", Some("https://contoso.sharepoint.com/a.aspx"), None);
-        assert_eq!(page.as_ref().and_then(|p| p.text("url_string")), Some("https://contoso.sharepoint.com/a.aspx"));
+        assert_eq!(page.as_ref().and_then(|p| p.text(attr::URL_STRING)), Some("https://contoso.sharepoint.com/a.aspx"));
     }
 }

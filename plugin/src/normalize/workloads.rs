@@ -4,12 +4,12 @@
 //! Invariant: a record whose thing has neither name nor id goes through [`generic::map`]; only the members that name things are known
 //! here, and all others stay.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 use super::{
     caller,
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     findings, generic,
     record::{Node, Object},
     tables, users, web_resource,
@@ -62,7 +62,7 @@ fn namings(record_type: i64) -> &'static [Naming] {
 }
 
 /// A record of `Audit.General` that no other mapping knows better.
-pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let mapped = match context.rule.class_uid {
         6001 => web_activity(context, record),
         6006 => file_activity(context, record),
@@ -75,10 +75,10 @@ pub fn map(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
 }
 
 /// What the record is about. Looks, and takes only once it is found.
-fn thing(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
+fn thing<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes<'r>> {
     let number = context.record_type_number();
     for naming in namings(number) {
-        let (uid, name) = (text(record, naming.uid), text(record, naming.name));
+        let (uid, name) = (text(context, record, naming.uid), text(context, record, naming.name));
         if uid.is_none() && name.is_none() {
             continue;
         }
@@ -87,35 +87,37 @@ fn thing(context: &Context<'_>, record: &Object<'_>) -> Option<Attributes> {
             "" => record.peek_str("EntityName").unwrap_or("Record"),
             kind => kind,
         };
-        let resource = web_resource::new(kind, uid.as_deref(), name.as_deref());
+        let resource = web_resource::new(kind, uid, name);
         if resource.is_some() {
             record.take(naming.uid);
             record.take(naming.name);
-            spend_object(record, &[uid.as_deref(), name.as_deref()]);
+            spend_object(record, &[uid, name]);
             return resource;
         }
     }
     // Any other: the object, by the record type's own name.
     let object = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id))?;
-    let kind = context.record_type.map(|t| t.name).filter(|n| !n.is_empty()).unwrap_or(&context.workload);
+    let kind = context.record_type.map(|t| t.name).filter(|n| !n.is_empty()).unwrap_or(context.workload);
     let resource = web_resource::new(kind, Some(object), web_resource::last_part(object));
     record.take("ObjectId");
     resource
 }
 
-fn text(record: &Object<'_>, name: &str) -> Option<String> {
-    let text = record.peek(name)?.to_text()?;
-    (!users::is_nobody(&text)).then(|| text.into_owned())
+fn text<'r>(context: &Context<'r>, record: &'r Object<'r>, name: &str) -> Option<&'r str> {
+    match record.peek(name)?.to_text()? {
+        text if users::is_nobody(&text) => None,
+        Cow::Borrowed(text) => Some(text),
+        Cow::Owned(text) => Some(context.hold(text)),
+    }
 }
 
 /// `ObjectId` often says again what another member says.
-fn spend_object(record: &Object<'_>, said: &[Option<&str>]) {
+fn spend_object<'r>(record: &'r Object<'r>, said: &[Option<&'r str>]) {
     record.take_if("ObjectId", |n| n.as_str().map(str::trim).filter(|id| said.contains(&Some(*id))));
 }
 
-fn web_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+fn web_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Event<'r>> {
     let mut resource = thing(context, record)?;
-    let mut data: Map<String, Value> = Map::new();
     let members: &[&str] = match context.record_type_number() {
         20 | 357 => &[
             "SharingInformation",
@@ -130,19 +132,19 @@ fn web_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
         65 => &["ReleaseTo"],
         _ => &[],
     };
-    data.extend(web_resource::take_members(context, record, members));
-    resource.set("data", Value::Object(data));
-    let mut event = Event::new(6001, activity(context, record), &context.operation);
+    let data = web_resource::take_members(context, record, members);
+    resource.set(attr::DATA, data);
+    let mut event = Event::new(6001, activity(context, record), context.operation);
     if let Some(url) = record.take_if("ItemUrl", |n| n.as_str().filter(|u| u.contains("://"))) {
-        resource.set("url_string", url);
+        resource.set(attr::URL_STRING, url);
     }
-    event.set("web_resources", vec![resource]);
+    event.set(attr::WEB_RESOURCES, vec![resource]);
     write_common(context, record, &mut event);
     Some(event)
 }
 
 /// The activity: of a request about quarantine by its type (Microsoft: enumeration RequestType), else what the tables say.
-fn activity(context: &Context<'_>, record: &Object<'_>) -> i64 {
+fn activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> i64 {
     if context.record_type_number() != 65 {
         return context.activity();
     }
@@ -156,20 +158,20 @@ fn activity(context: &Context<'_>, record: &Object<'_>) -> i64 {
 }
 
 /// Caller and outcome; Power BI says the latter in a way of its own.
-fn write_common(context: &Context<'_>, record: &Object<'_>, event: &mut Event) {
+fn write_common<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
     caller::write(context, record, event);
     if let Some(success) = record.take_bool("IsSuccess") {
-        event.set_enum("status_id", if success { 1 } else { 2 }, None);
+        event.set_enum(attr::STATUS_ID, if success { 1 } else { 2 }, None);
         event.set_severity(if success { 1 } else { 2 });
     }
     let power_bi = [20, 357].contains(&context.record_type_number());
     if let Some(id) = record.take_if("ActivityId", |n| n.as_str().filter(|id| power_bi && !users::is_nobody(id))) {
-        event.metadata().set("correlation_uid", id);
+        event.metadata().set(attr::CORRELATION_UID, id);
     }
 }
 
 /// Files of Viva Engage.
-fn file_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+fn file_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Event<'r>> {
     let name = record.peek_str("FileName").or_else(|| record.peek_str("ObjectId"));
     let mut file = findings::file(name, None);
     if file.is_empty() {
@@ -177,28 +179,28 @@ fn file_activity(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
     }
     record.take("FileName");
     spend_object(record, &[name]);
-    file.set("uid", record.take_text("FileId"));
+    file.set(attr::UID, record.take_text("FileId"));
     let mut event = context.event();
-    event.set("file", file);
+    event.set(attr::FILE, file);
     write_common(context, record, &mut event);
     Some(event)
 }
 
-fn group_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+fn group_change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Event<'r>> {
     let name = record.peek_str("GroupName").or_else(|| record.peek_str("ObjectId")).filter(|n| !users::is_nobody(n))?;
-    let mut group = Attributes::of("group");
-    group.set("name", name);
-    group.set("type", context.workload.as_str());
+    let mut group = Attributes::of(&object::GROUP);
+    group.set(attr::NAME, name);
+    group.set(attr::TYPE, context.workload);
     record.take("GroupName");
     spend_object(record, &[Some(name)]);
     let mut event = context.event();
-    event.set("group", group);
+    event.set(attr::GROUP, group);
     write_common(context, record, &mut event);
     Some(event)
 }
 
 /// A user of Viva Engage who was suspended, or a sender who was barred from sending or let in again.
-fn account_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+fn account_change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Event<'r>> {
     if context.record_type_number() == 51 {
         return sender_change(context, record);
     }
@@ -207,28 +209,28 @@ fn account_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
     record.take("TargetUserId");
     spend_object(record, &[Some(name)]);
     let mut event = context.event();
-    event.set("user", findings::user(Some(name)));
+    event.set(attr::USER, findings::user(Some(name)));
     write_common(context, record, &mut event);
     Some(event)
 }
 
 /// The user of a hygiene record is who was barred, not who barred them (Microsoft: Management Activity API, hygiene events schema).
-fn sender_change(context: &Context<'_>, record: &Object<'_>) -> Option<Event> {
+fn sender_change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Event<'r>> {
     record.peek_str("UserId").filter(|n| !users::is_nobody(n))?;
     let id = match record.peek_str("Event").map(str::to_ascii_lowercase).as_deref() {
         Some("listed") => 5,
         Some("delisted") => 2,
         _ => context.activity(),
     };
-    let mut event = Event::new(3001, id, &context.operation);
-    event.set("user", users::person(record).user());
+    let mut event = Event::new(3001, id, context.operation);
+    event.set(attr::USER, users::person(record).user());
     generic::write_status(context, record, &mut event);
-    event.set("status_detail", record.take_str("Reason"));
+    event.set(attr::STATUS_DETAIL, record.take_str("Reason"));
     Some(event)
 }
 
 /// A setting, or who may use a workspace: User Access Management if the record says who got which role, else Entity Management.
-fn change(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
+fn change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let members: Vec<(&str, &str)> = record
         .items("MembershipInformation")
         .iter()
@@ -242,27 +244,26 @@ fn change(context: &Context<'_>, record: &Object<'_>) -> Vec<Event> {
         let mut event = context.event();
         let workspace = ("WorkSpaceName", "WorkspaceId");
         let name = record.take_str(workspace.0);
-        event.set("resources", vec![findings::resource("Workspace", record.take_str(workspace.1), name, 1)]);
+        event.set(attr::RESOURCES, vec![findings::resource("Workspace", record.take_str(workspace.1), name, 1)]);
         write_common(context, record, &mut event);
         let granted = members.into_iter().map(|(name, role)| {
             let mut event = event.clone();
-            event.set("user", findings::user(Some(name)));
-            event.set("privileges", vec![role]);
+            event.set(attr::USER, findings::user(Some(name)));
+            event.set(attr::PRIVILEGES, vec![role]);
             event
         });
         return granted.collect();
     }
     let Some(thing) = thing(context, record) else { return generic::map(context, record) };
-    let id =
-        if context.rule.class_uid == 3004 { context.activity() } else { tables::by_verb(3004, &context.operation) };
-    let mut event = Event::new(3004, id, &context.operation);
-    let mut entity = Attributes::of("managed_entity");
-    entity.set("uid", thing.get("uid").cloned());
-    entity.set("name", thing.get("name").cloned());
-    entity.set_enum("type_id", 99, thing.text("type"));
+    let id = if context.rule.class_uid == 3004 { context.activity() } else { tables::by_verb(3004, context.operation) };
+    let mut event = Event::new(3004, id, context.operation);
+    let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+    entity.set(attr::UID, thing.get(attr::UID).cloned());
+    entity.set(attr::NAME, thing.get(attr::NAME).cloned());
+    entity.set_enum(attr::TYPE_ID, 99, thing.text(attr::TYPE));
     let members = ["SwitchState", "ModifiedProperties", "MembershipInformation", "ActivityParameters"];
-    entity.set("data", Value::Object(web_resource::take_members(context, record, &members)));
-    event.set("entity", entity);
+    entity.set(attr::DATA, web_resource::take_members(context, record, &members));
+    event.set(attr::ENTITY, entity);
     write_common(context, record, &mut event);
     vec![event]
 }

@@ -4,7 +4,7 @@
 
 use super::super::{
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, attr, object},
     record::{Node, Object},
 };
 
@@ -35,7 +35,7 @@ pub fn factor_type(method: &str) -> i64 {
 }
 
 /// Writes `auth_factors` and `is_mfa`. The steps themselves stay in `unmapped`: they say when, in which order and with what result.
-pub fn write(context: &Context<'_>, event: &mut Event, record: &Object<'_>, succeeded: bool) {
+pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>, succeeded: bool) {
     let steps = record.items("authenticationDetails");
     let mut used: Vec<&str> = Vec::new();
     let mut listed: Vec<&str> = Vec::new();
@@ -68,19 +68,19 @@ pub fn write(context: &Context<'_>, event: &mut Event, record: &Object<'_>, succ
     let factors: Vec<Attributes> = listed
         .iter()
         .map(|name| {
-            let mut factor = Attributes::of("auth_factor");
-            factor.set_enum("factor_type_id", factor_type(name), Some(name));
+            let mut factor = Attributes::of(&object::AUTH_FACTOR);
+            factor.set_enum(attr::FACTOR_TYPE_ID, factor_type(name), Some(name));
             if method == Some(*name) {
-                factor.set("phone_number", phone);
+                factor.set(attr::PHONE_NUMBER, phone);
             }
             factor
         })
         .collect();
-    event.set("auth_factors", factors);
+    event.set(attr::AUTH_FACTORS, factors);
     let says = !steps.is_empty() || method.is_some() || record.peek("authenticationRequirement").is_some();
     // Principals have no second factor to use, so nothing is said of them.
     if says && context.stream.name.ends_with("interactive") {
-        event.set("is_mfa", used.len() > 1 || claim || (method.is_some() && succeeded));
+        event.set(attr::IS_MFA, used.len() > 1 || claim || (method.is_some() && succeeded));
     }
 }
 

@@ -4,12 +4,12 @@
 
 use super::super::{
     context::Context,
-    event::{Attributes, Event},
+    event::{Attributes, Event, Members, attr, object},
     record::{Node, Object},
 };
 
 /// Writes `authorizations` (one per policy that isn't off) and `policy` (the one that decided).
-pub fn write(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
+pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
     let mut authorizations = Vec::new();
     let mut decided: Option<(bool, Attributes)> = None;
     for item in record.items("appliedConditionalAccessPolicies").iter().filter_map(Node::as_object) {
@@ -19,27 +19,27 @@ pub fn write(context: &Context<'_>, event: &mut Event, record: &Object<'_>) {
         }
         let failed = result.eq_ignore_ascii_case("failure");
         let applied = failed || result.eq_ignore_ascii_case("success");
-        let mut policy = Attributes::of("policy");
-        policy.set("uid", item.take_str("id"));
-        policy.set("name", item.take_str("displayName"));
-        policy.set("type", "Conditional Access");
-        policy.set("is_applied", applied);
+        let mut policy = Attributes::of(&object::POLICY);
+        policy.set(attr::UID, item.take_str("id"));
+        policy.set(attr::NAME, item.take_str("displayName"));
+        policy.set(attr::TYPE, "Conditional Access");
+        policy.set(attr::IS_APPLIED, applied);
         if applied && decided.as_ref().is_none_or(|(was_failure, _)| failed && !was_failure) {
             decided = Some((failed, policy.clone()));
         }
-        let mut data = serde_json::Map::new();
+        let mut data = Members::default();
         for name in ["enforcedGrantControls", "enforcedSessionControls"] {
             if let Some(value) = context.take_value(item, name) {
-                data.insert(name.to_owned(), value);
+                data.insert(name, value);
             }
         }
-        policy.set("data", serde_json::Value::Object(data));
-        let mut authorization = Attributes::of("authorization");
-        authorization.set("decision", result);
+        policy.set(attr::DATA, data);
+        let mut authorization = Attributes::of(&object::AUTHORIZATION);
+        authorization.set(attr::DECISION, result);
         item.take("result");
-        authorization.set("policy", policy);
+        authorization.set(attr::POLICY, policy);
         authorizations.push(authorization);
     }
-    event.set("authorizations", authorizations);
-    event.set("policy", decided.map(|(_, policy)| policy));
+    event.set(attr::AUTHORIZATIONS, authorizations);
+    event.set(attr::POLICY, decided.map(|(_, policy)| policy));
 }

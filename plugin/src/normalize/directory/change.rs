@@ -2,9 +2,12 @@
 //!
 //! Invariant: gathering looks at modified properties without taking them; only ids, names and kinds of targets are taken.
 
+use std::borrow::Cow;
+
 use super::{
     super::{
-        event::Attributes,
+        context::Context,
+        event::{Attributes, attr, object},
         record::{Node, Object},
         users::{self, Claims, Person},
     },
@@ -12,53 +15,53 @@ use super::{
 };
 
 /// One object that an operation was about.
-#[derive(Debug, Default)]
-pub struct Target {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Target<'r> {
     /// `User`, `Group`, `Role`, `ServicePrincipal`, `Application`, `Device`, `Policy` …; empty if the record doesn't say.
-    pub kind: String,
+    pub kind: &'r str,
     /// Object id.
-    pub uid: Option<String>,
+    pub uid: Option<&'r str>,
     /// Display name, or what the record has instead.
-    pub name: Option<String>,
+    pub name: Option<&'r str>,
     /// User principal name.
-    pub upn: Option<String>,
+    pub upn: Option<&'r str>,
     /// PUID.
-    pub uid_alt: Option<String>,
+    pub uid_alt: Option<&'r str>,
     /// Kind of group, in Microsoft's word.
-    pub group_type: Option<String>,
+    pub group_type: Option<&'r str>,
 }
 
 /// A list of modified properties, where it is in the record.
 #[derive(Debug)]
-pub struct Modified<'s, 'a> {
+pub struct Modified<'r> {
     /// The object that holds the list.
-    pub owner: &'s Object<'a>,
+    pub owner: &'r Object<'r>,
     /// The list's name.
     pub member: &'static str,
 }
 
 /// A change of the directory.
 #[derive(Debug, Default)]
-pub struct Change<'s, 'a> {
+pub struct Change<'r> {
     /// The targets, in the order of the record.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Target<'r>>,
     /// What was granted or withdrawn: roles, app roles, scopes.
-    pub privileges: Vec<String>,
+    pub privileges: Vec<&'r str>,
     /// The role's id, if only the modified properties tell it.
-    pub role_id: Option<String>,
+    pub role_id: Option<&'r str>,
     /// The role's name, likewise.
-    pub role_name: Option<String>,
+    pub role_name: Option<&'r str>,
     /// The group's id, likewise.
-    pub group_id: Option<String>,
+    pub group_id: Option<&'r str>,
     /// The group's name, likewise.
-    pub group_name: Option<String>,
+    pub group_name: Option<&'r str>,
     /// The user agent, if the record wraps it in text.
-    pub user_agent: Option<String>,
+    pub user_agent: Option<&'r str>,
     /// The lists of modified properties.
-    pub modified: Vec<Modified<'s, 'a>>,
+    pub modified: Vec<Modified<'r>>,
 }
 
-impl Target {
+impl<'r> Target<'r> {
     /// Whether the target is of a kind, compared without case.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.eq_ignore_ascii_case(kind)
@@ -69,18 +72,18 @@ impl Target {
     }
 
     /// As an OCSF user; principals are users of the type Service.
-    pub fn user(&self) -> Attributes {
+    pub fn user(&self) -> Attributes<'r> {
         let mut person = Person::default();
-        if let Some(name) = self.upn.as_deref().or(if self.is("User") { self.name.as_deref() } else { None }) {
+        if let Some(name) = self.upn.or(if self.is("User") { self.name } else { None }) {
             person.read_name(name);
         }
         if person.name.is_none() || self.upn.is_some() {
-            person.full_name.clone_from(&self.name);
+            person.full_name = self.name;
         }
-        person.uid = self.uid.clone().or(person.uid);
-        person.uid_alt.clone_from(&self.uid_alt);
+        person.uid = self.uid.or(person.uid);
+        person.uid_alt = self.uid_alt;
         if !self.is("User") {
-            person.name = person.name.or_else(|| self.name.clone());
+            person.name = person.name.or(self.name);
             person.type_id = Some(if self.kind.is_empty() { users::TYPE_UNKNOWN } else { users::TYPE_SERVICE });
         } else if person.type_id.is_none() {
             person.type_id = Some(users::TYPE_USER);
@@ -89,32 +92,32 @@ impl Target {
     }
 
     /// As an OCSF group.
-    pub fn group(&self) -> Attributes {
-        let mut group = Attributes::of("group");
-        group.set("uid", self.uid.as_deref());
-        group.set("name", self.name.as_deref());
-        group.set("type", self.group_type.as_deref().or(Some(self.kind.as_str())));
+    pub fn group(&self) -> Attributes<'r> {
+        let mut group = Attributes::of(&object::GROUP);
+        group.set(attr::UID, self.uid);
+        group.set(attr::NAME, self.name);
+        group.set(attr::TYPE, self.group_type.or(Some(self.kind)));
         group
     }
 
     /// As an OCSF resource; `role` is 1 Target or 4 Related.
-    pub fn resource(&self, role: i64) -> Attributes {
-        let mut resource = Attributes::of("resource_details");
-        resource.set("uid", self.uid.as_deref());
-        resource.set("name", self.upn.as_deref().or(self.name.as_deref()));
+    pub fn resource(&self, role: i64) -> Attributes<'r> {
+        let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
+        resource.set(attr::UID, self.uid);
+        resource.set(attr::NAME, self.upn.or(self.name));
         if resource.is_empty() {
             return resource;
         }
-        resource.set("type", self.kind.as_str());
-        resource.set_enum("role_id", role, None);
+        resource.set(attr::TYPE, self.kind);
+        resource.set_enum(attr::ROLE_ID, role, None);
         resource
     }
 
     /// As an OCSF managed entity.
-    pub fn entity(&self) -> Attributes {
-        let mut entity = Attributes::of("managed_entity");
-        entity.set("uid", self.uid.as_deref());
-        entity.set("name", self.upn.as_deref().or(self.name.as_deref()));
+    pub fn entity(&self) -> Attributes<'r> {
+        let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+        entity.set(attr::UID, self.uid);
+        entity.set(attr::NAME, self.upn.or(self.name));
         let id = match self.kind.to_ascii_lowercase().as_str() {
             "" => 0,
             "device" => 1,
@@ -124,58 +127,53 @@ impl Target {
             "policy" => 5,
             _ => 99,
         };
-        entity.set_enum("type_id", id, Some(&self.kind));
+        entity.set_enum(attr::TYPE_ID, id, Some(self.kind));
         entity
     }
 }
 
-impl<'s, 'a> Change<'s, 'a> {
+impl<'r> Change<'r> {
     /// The first target that is a user.
-    pub fn user(&self) -> Option<&Target> {
+    pub fn user(&self) -> Option<&Target<'r>> {
         self.targets.iter().find(|t| t.is("User"))
     }
 
     /// The first target that is a group or administrative unit.
-    pub fn group(&self) -> Option<&Target> {
+    pub fn group(&self) -> Option<&Target<'r>> {
         self.targets.iter().find(|t| t.is("Group") || t.is("AdministrativeUnit"))
     }
 
     /// Who was granted something: a user, else a group, else a principal.
-    pub fn grantee(&self) -> Option<&Target> {
+    pub fn grantee(&self) -> Option<&Target<'r>> {
         let of = |kind: &str| self.targets.iter().find(|t| t.is(kind));
         self.user().or_else(|| of("Group")).or_else(|| self.targets.iter().rev().find(|t| t.is("ServicePrincipal")))
     }
 
     /// The role as a resource, if no target is one.
-    pub fn role(&self) -> Option<Attributes> {
+    pub fn role(&self) -> Option<Attributes<'r>> {
         let known = self.targets.iter().any(|t| t.is("Role"));
-        let role = Target {
-            kind: "Role".to_owned(),
-            uid: self.role_id.clone(),
-            name: self.role_name.clone(),
-            ..Target::default()
-        };
+        let role = Target { kind: "Role", uid: self.role_id, name: self.role_name, ..Target::default() };
         (!known && !role.is_empty()).then(|| role.resource(1))
     }
 
     /// Gathers `targetResources` of a directory audit.
-    pub fn of_audit(record: &'s Object<'a>) -> Self {
+    pub fn of_audit(context: &Context<'r>, record: &'r Object<'r>) -> Self {
         let mut change = Self::default();
         for item in record.items("targetResources").iter().filter_map(Node::as_object) {
             let mut target = Target {
-                kind: item.take_str("type").or_else(|| item.take_str("Type")).unwrap_or_default().to_owned(),
-                uid: item.take_str("id").map(str::to_owned),
-                name: item.take_str("displayName").map(str::to_owned),
-                upn: item.take_str("userPrincipalName").map(str::to_owned),
-                group_type: item.take_str("groupType").filter(|t| *t != "unknownFutureValue").map(str::to_owned),
+                kind: item.take_str("type").or_else(|| item.take_str("Type")).unwrap_or_default(),
+                uid: item.take_str("id"),
+                name: item.take_str("displayName"),
+                upn: item.take_str("userPrincipalName"),
+                group_type: item.take_str("groupType").filter(|t| *t != "unknownFutureValue"),
                 ..Target::default()
             };
-            if target.uid.as_deref().is_some_and(users::is_nobody) {
+            if target.uid.is_some_and(users::is_nobody) {
                 target.uid = None;
             }
             for property in item.items("modifiedProperties").iter().filter_map(Node::as_object) {
                 let name = property.peek_str("displayName").unwrap_or_default();
-                change.property(name, property.peek_str("oldValue"), property.peek_str("newValue"));
+                change.property(context, name, property.peek_str("oldValue"), property.peek_str("newValue"));
             }
             if has_items(item.peek("modifiedProperties")) && change.modified.is_empty() {
                 change.modified.push(Modified { owner: item, member: "modifiedProperties" });
@@ -187,16 +185,16 @@ impl<'s, 'a> Change<'s, 'a> {
     }
 
     /// Gathers `Target`, `ObjectId`, `ModifiedProperties` and what `ExtendedProperties` say of the target.
-    pub fn of_activity(record: &'s Object<'a>) -> Self {
+    pub fn of_activity(context: &Context<'r>, record: &'r Object<'r>) -> Self {
         let mut change = Self::default();
         let properties = record.pairs("ExtendedProperties");
         let object = record
             .take_if("ObjectId", |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t) && !t.contains(';')));
         let claims = Claims::take(record, "Target");
         let category = properties.peek_str("extendedAuditEventCategory");
-        let kind = claims.kind.or_else(|| category.map(str::to_owned)).unwrap_or_default();
+        let kind = claims.kind.or(category).unwrap_or_default();
         let mut target = Target {
-            uid: claims.uid.or_else(|| object.filter(|o| users::is_guid(o)).map(str::to_owned)),
+            uid: claims.uid.or_else(|| object.filter(|o| users::is_guid(o))),
             name: claims.display_name,
             upn: claims.name,
             uid_alt: claims.puid,
@@ -204,12 +202,12 @@ impl<'s, 'a> Change<'s, 'a> {
             ..Target::default()
         };
         if let Some(object) = object
-            && ![&target.uid, &target.name, &target.upn].iter().any(|known| known.as_deref() == Some(object))
+            && ![&target.uid, &target.name, &target.upn].iter().any(|known| **known == Some(object))
         {
             if target.upn.is_none() && target.is("User") {
-                target.upn = Some(object.to_owned());
+                target.upn = Some(object);
             } else if target.name.is_none() {
-                target.name = Some(object.to_owned());
+                target.name = Some(object);
             } else {
                 record.put_back("ObjectId");
             }
@@ -217,67 +215,80 @@ impl<'s, 'a> Change<'s, 'a> {
         let list = record.items("ModifiedProperties");
         for property in list.iter().filter_map(Node::as_object) {
             let name = property.peek_str("Name").unwrap_or_default();
-            change.property(name, property.peek_str("OldValue"), property.peek_str("NewValue"));
+            change.property(context, name, property.peek_str("OldValue"), property.peek_str("NewValue"));
         }
         if has_items(record.peek("ModifiedProperties")) {
             change.modified.push(Modified { owner: record, member: "ModifiedProperties" });
         }
-        change.user_agent = properties.peek_str("additionalDetails").and_then(wrapped_user_agent);
+        change.user_agent =
+            properties.peek_str("additionalDetails").and_then(wrapped_user_agent).map(|agent| context.hold(agent));
         change.add(target);
         change.settle();
         change
     }
 
-    fn add(&mut self, target: Target) {
+    fn add(&mut self, target: Target<'r>) {
         if !target.is_empty() {
             self.targets.push(target);
         }
     }
 
     /// Looks at one modified property. A grant has its new value, a removal its old one.
-    fn property(&mut self, name: &str, old: Option<&str>, new: Option<&str>) {
+    fn property(&mut self, context: &Context<'r>, name: &str, old: Option<&'r str>, new: Option<&'r str>) {
         let value = [new, old].into_iter().flatten().map(unquote).find(|v| !v.is_empty());
         let Some(value) = value else { return };
+        let value = held(context, value);
         match name {
             "Role.DisplayName" => self.role_name = Some(value),
             "Role.ObjectID" => self.role_id = Some(value),
             "Role.TemplateId" if self.role_id.is_none() => self.role_id = Some(value),
             "Group.ObjectID" => self.group_id = Some(value),
             "Group.DisplayName" => self.group_name = Some(value),
-            "AppRole.Value" => self.grant(&value),
+            "AppRole.Value" => self.grant(value),
             "DelegatedPermissionGrant.Scope" => value.split_whitespace().for_each(|scope| self.grant(scope)),
             "ConsentAction.Permissions" => {
-                let scopes: Vec<&str> = consented(&value);
+                let scopes: Vec<&str> = consented(value);
                 scopes.into_iter().for_each(|scope| self.grant(scope));
             }
             _ => {}
         }
     }
 
-    fn grant(&mut self, privilege: &str) {
-        if !privilege.is_empty() && !self.privileges.iter().any(|p| p == privilege) {
-            self.privileges.push(privilege.to_owned());
+    fn grant(&mut self, privilege: &'r str) {
+        if !privilege.is_empty() && !self.privileges.contains(&privilege) {
+            self.privileges.push(privilege);
         }
     }
 
     /// A role that was assigned is the privilege, by its name.
     fn settle(&mut self) {
-        let role = self.targets.iter().find(|t| t.is("Role")).and_then(|t| t.name.clone());
-        if let Some(role) = self.role_name.clone().or(role) {
-            self.grant(&role);
+        let role = self.targets.iter().find(|t| t.is("Role")).and_then(|t| t.name);
+        if let Some(role) = self.role_name.or(role) {
+            self.grant(role);
         }
     }
 }
 
 /// A value that is JSON text, such as `"\"Global Reader\""` or `["a"]`, as the text inside.
-fn unquote(value: &str) -> String {
+fn unquote(value: &str) -> Cow<'_, str> {
+    let value = value.trim();
+    if !value.starts_with(['"', '[']) {
+        return Cow::Borrowed(value);
+    }
     match serde_json::from_str(value) {
-        Ok(serde_json::Value::String(text)) => text.trim().to_owned(),
+        Ok(serde_json::Value::String(text)) => Cow::Owned(text.trim().to_owned()),
         Ok(serde_json::Value::Array(items)) => match items.as_slice() {
-            [serde_json::Value::String(text)] => text.trim().to_owned(),
-            _ => value.trim().to_owned(),
+            [serde_json::Value::String(text)] => Cow::Owned(text.trim().to_owned()),
+            _ => Cow::Borrowed(value),
         },
-        _ => value.trim().to_owned(),
+        _ => Cow::Borrowed(value),
+    }
+}
+
+fn held<'r>(context: &Context<'r>, text: Cow<'r, str>) -> &'r str {
+    match text {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => context.hold(text),
     }
 }
 

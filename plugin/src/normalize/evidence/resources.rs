@@ -3,13 +3,13 @@
 //! Invariant: nothing is taken here; the evidence's `data` keeps the whole entry.
 
 use super::super::{
-    event::Attributes,
+    event::{Attribute, Attributes, attr},
     findings,
     record::{Node, Object},
 };
 
 /// What a type's name and id are called, where it is a thing that OCSF has no evidence for.
-pub fn named(kind: &str, item: &Object<'_>, roles: &[&str]) -> Option<Attributes> {
+pub fn named<'r>(kind: &'r str, item: &'r Object<'r>, roles: &[&'r str]) -> Option<Attributes<'r>> {
     let (label, uid, name) = match kind {
         "azureResourceEvidence" => ("Azure resource", "resourceId", "resourceName"),
         "amazonResourceEvidence" => ("Amazon resource", "amazonResourceId", "resourceName"),
@@ -46,13 +46,19 @@ pub fn named(kind: &str, item: &Object<'_>, roles: &[&str]) -> Option<Attributes
 }
 
 /// The thing of an entry that was attacked or compromised, as a resource.
-pub fn affected(kind: &str, evidence: &Attributes) -> Option<Attributes> {
+pub fn affected<'r>(kind: &'r str, evidence: &Attributes<'r>) -> Option<Attributes<'r>> {
     let label = kind.strip_suffix("Evidence").unwrap_or(kind);
-    let part = |object: &str, name: &str| evidence.get(object).and_then(|o| o.get(name)).cloned();
+    let part = |object: Attribute, name: Attribute| evidence.get(object).and_then(|o| o.get(name)).cloned();
     let resource = match kind {
-        "userEvidence" | "mailboxEvidence" => findings::resource(label, part("user", "uid"), part("user", "name"), 3),
-        "deviceEvidence" => findings::resource(label, part("device", "uid"), part("device", "hostname"), 3),
-        "ioTDeviceEvidence" => findings::resource(label, part("device", "uid"), part("device", "name"), 3),
+        "userEvidence" | "mailboxEvidence" => {
+            findings::resource(label, part(attr::USER, attr::UID), part(attr::USER, attr::NAME), 3)
+        }
+        "deviceEvidence" => {
+            findings::resource(label, part(attr::DEVICE, attr::UID), part(attr::DEVICE, attr::HOSTNAME), 3)
+        }
+        "ioTDeviceEvidence" => {
+            findings::resource(label, part(attr::DEVICE, attr::UID), part(attr::DEVICE, attr::NAME), 3)
+        }
         _ => return None,
     };
     (!resource.is_empty()).then_some(resource)

@@ -1,24 +1,9 @@
-//! What things mean: operations, record types, verbs, sign-in codes, and what OCSF calls its numbers.
+//! What things mean: operations, record types, verbs and sign-in codes.
 //!
 //! Invariant: this module holds meaning only, as data that the build checks against OCSF (`build.rs`); how a field is read is
-//! in the class modules. The data is in the `.tsv` files beside this one and in `schemas/ocsf`.
+//! in the class modules. The data is in the `.tsv` files beside this one.
 
 mod operation_name;
-
-/// An OCSF class.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Class {
-    /// `class_uid`.
-    pub uid: u32,
-    /// The same as text, under which the tables list the class's attributes.
-    pub scope: &'static str,
-    /// `class_name`.
-    pub name: &'static str,
-    /// `category_uid`.
-    pub category_uid: u32,
-    /// `category_name`.
-    pub category_name: &'static str,
-}
 
 /// Which activity of its class an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,20 +47,6 @@ pub enum SignInCode {
     PolicyBlock,
 }
 
-/// The attributes of a class or object that hold an object, are observable or belong to a profile, sorted by name.
-pub(super) struct Scope {
-    pub(super) name: &'static str,
-    pub(super) marks: &'static [Mark],
-}
-
-/// One such attribute. `object` is an index into the scopes, `observable` a `type_id` or 0, `profile` a name or empty.
-pub(super) struct Mark {
-    pub(super) attribute: &'static str,
-    pub(super) object: Option<usize>,
-    pub(super) observable: u8,
-    pub(super) profile: &'static str,
-}
-
 struct Family {
     #[cfg_attr(not(test), expect(dead_code, reason = "named for tests and for whoever reads the generated table"))]
     name: &'static str,
@@ -84,27 +55,6 @@ struct Family {
 }
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
-
-/// The class of a `class_uid`; Base Event for one that is not in use.
-pub fn class(uid: u32) -> &'static Class {
-    CLASSES.binary_search_by_key(&uid, |c| c.uid).map_or(&CLASSES[0], |i| &CLASSES[i])
-}
-
-/// What OCSF calls a number of an enumerated attribute of a class (its uid as text) or object.
-pub fn caption(scope: &str, attribute: &str, id: i64) -> Option<&'static str> {
-    let find = |scope: &str| {
-        CAPTIONS.binary_search_by(|(s, a, i, _)| (*s, *a, *i).cmp(&(scope, attribute, id))).ok().map(|i| CAPTIONS[i].3)
-    };
-    find(scope).or_else(|| find("*"))
-}
-
-pub(super) fn scope(name: &str) -> Option<usize> {
-    SCOPES.binary_search_by(|s| s.name.cmp(name)).ok()
-}
-
-pub(super) fn scopes() -> &'static [Scope] {
-    SCOPES
-}
 
 /// The record type of a number.
 pub fn record_type(number: i64) -> Option<&'static RecordType> {
@@ -229,14 +179,5 @@ mod tests {
         assert!(FAMILIES.iter().all(|f| !f.name.is_empty()
             && f.exact.is_sorted_by_key(|(name, _)| *name)
             && f.beginnings.is_sorted_by_key(|(name, _)| *name)));
-    }
-
-    #[test]
-    fn captions_of_a_class_come_before_the_common_ones() {
-        assert_eq!(caption("3002", "activity_id", 1), Some("Logon"));
-        assert_eq!(caption("3004", "status_id", 1), Some("Success"));
-        assert_eq!(caption("2004", "status_id", 1), Some("New"));
-        assert_eq!(caption("account", "type_id", 17), Some("M365 Tenant"));
-        assert_eq!(caption("3002", "status_id", 77), None);
     }
 }

@@ -1,0 +1,132 @@
+//! Writing JSON text.
+//!
+//! Invariant: what is written is valid UTF-8 and valid JSON, on one line. Short pieces are copied in steps of fixed size, because a copy
+//! of any size is a call out of the component.
+
+use std::io::Write as _;
+
+/// Appends bytes, of which there are few.
+#[inline]
+pub fn short(out: &mut Vec<u8>, mut bytes: &[u8]) {
+    out.reserve(bytes.len());
+    while let Some((step, rest)) = bytes.split_first_chunk::<16>() {
+        out.extend_from_slice(step);
+        bytes = rest;
+    }
+    if let Some((step, rest)) = bytes.split_first_chunk::<8>() {
+        out.extend_from_slice(step);
+        bytes = rest;
+    }
+    if let Some((step, rest)) = bytes.split_first_chunk::<4>() {
+        out.extend_from_slice(step);
+        bytes = rest;
+    }
+    for byte in bytes {
+        out.push(*byte);
+    }
+}
+
+/// Writes a string with its quotation marks.
+#[inline]
+pub fn text(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let mut bytes = text.as_bytes();
+    while let Some((step, rest)) = bytes.split_first_chunk::<16>() {
+        // Without a branch for each byte, so that it becomes one comparison of all.
+        if step.iter().fold(false, |any, b| any | needs_escape(*b)) {
+            break;
+        }
+        out.extend_from_slice(step);
+        bytes = rest;
+    }
+    if bytes.len() < 16 && !bytes.iter().fold(false, |any, b| any | needs_escape(*b)) {
+        short(out, bytes);
+    } else {
+        escaped(out, bytes);
+    }
+    out.push(b'"');
+}
+
+#[inline]
+fn needs_escape(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+fn escaped(out: &mut Vec<u8>, mut bytes: &[u8]) {
+    while let Some(at) = bytes.iter().position(|b| needs_escape(*b)) {
+        out.extend_from_slice(&bytes[..at]);
+        match bytes[at] {
+            b'"' => short(out, b"\\\""),
+            b'\\' => short(out, b"\\\\"),
+            b'\n' => short(out, b"\\n"),
+            b'\r' => short(out, b"\\r"),
+            b'\t' => short(out, b"\\t"),
+            0x08 => short(out, b"\\b"),
+            0x0c => short(out, b"\\f"),
+            byte => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                short(out, b"\\u00");
+                out.push(DIGITS[usize::from(byte >> 4)]);
+                out.push(DIGITS[usize::from(byte & 15)]);
+            }
+        }
+        bytes = &bytes[at + 1..];
+    }
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a whole number.
+pub fn integer(out: &mut Vec<u8>, number: i64) {
+    short(out, itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Writes a whole number without sign.
+pub fn unsigned(out: &mut Vec<u8>, number: u64) {
+    short(out, itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Writes a finite number so that it reads back as the same one.
+pub fn float(out: &mut Vec<u8>, number: f64) {
+    // Writing to a Vec can't fail.
+    let _ = write!(out, "{}", serde_json::json!(number));
+}
+
+/// Writes `true` or `false`.
+pub fn boolean(out: &mut Vec<u8>, flag: bool) {
+    short(out, if flag { b"true" } else { b"false" });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn text_reads_back(written in r#"[ -~\x00-\x1fä-ü"\\€]{0,60}"#) {
+            let mut out = Vec::new();
+            text(&mut out, &written);
+            prop_assert!(!out.contains(&b'\n'));
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), written);
+        }
+
+        #[test]
+        fn short_pieces_are_whole(bytes in proptest::collection::vec(any::<u8>(), 0..70)) {
+            let mut out = b"before".to_vec();
+            short(&mut out, &bytes);
+            prop_assert_eq!(&out[6..], bytes);
+        }
+
+        #[test]
+        fn numbers_read_back(number in any::<i64>(), fraction in -1e300..1e300_f64) {
+            let mut out = Vec::new();
+            integer(&mut out, number);
+            prop_assert_eq!(serde_json::from_slice::<i64>(&out).unwrap(), number);
+            out.clear();
+            float(&mut out, fraction);
+            prop_assert_eq!(serde_json::from_slice::<f64>(&out).unwrap(), fraction);
+        }
+    }
+}

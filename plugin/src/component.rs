@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 
+use crate::allocator::Chunks;
 use crate::normalize::Normalizer;
 
 /// Normalising is mostly small allocations, for which the default allocator of the target is slow.
 #[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+static ALLOCATOR: Chunks<talc::wasm::WasmDynamicTalc> = Chunks::new(talc::wasm::new_wasm_dynamic_allocator());
 
 /// What the contract generates. Its code is unsafe where it crosses the border of the component.
 #[allow(unsafe_code, missing_docs, clippy::all, clippy::unwrap_used)]

@@ -1,5 +1,7 @@
 //! The Microsoft 365 plugin: what to fetch, how to page, and what a record means in OCSF.
 
+#[cfg(any(target_family = "wasm", test))]
+mod allocator;
 pub mod call;
 pub mod catalog;
 pub mod clock;

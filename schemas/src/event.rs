@@ -122,14 +122,14 @@ impl Attribute {
 impl Definition {
     /// The index of an attribute's property, below 64; none if the definition doesn't have the attribute.
     #[inline]
-    pub fn place(&self, attribute: Attribute) -> Option<usize> {
-        usize::from(self.places[usize::from(attribute.0)]).checked_sub(1)
+    pub fn place(&self, attribute: Attribute) -> Option<u8> {
+        self.places[usize::from(attribute.0)].checked_sub(1)
     }
 
     /// The property of an attribute.
     #[inline]
     pub fn property(&self, attribute: Attribute) -> Option<&'static Property> {
-        self.place(attribute).map(|place| &self.properties[place])
+        self.place(attribute).map(|place| &self.properties[usize::from(place)])
     }
 
     /// What OCSF calls a number of one of the attributes.

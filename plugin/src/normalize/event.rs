@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use m365_schemas::event::{self, Class};
+use m365_schemas::event::{self, Class, Property};
 pub use m365_schemas::event::{Attribute, Definition, attr, object};
 
 /// A value in an event.
@@ -129,15 +129,24 @@ pub trait Present<'r> {
     fn present(self) -> Option<Value<'r>>;
 }
 
+/// Text without the blanks around it. Most texts have none, which their first and last byte show.
+#[inline]
+pub fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
 impl<'r> Present<'r> for &'r str {
     fn present(self) -> Option<Value<'r>> {
-        let text = self.trim();
+        let text = trimmed(self);
         (!text.is_empty()).then_some(Value::Text(Cow::Borrowed(text)))
     }
 }
 impl<'r> Present<'r> for String {
     fn present(self) -> Option<Value<'r>> {
-        let text = self.trim();
+        let text = trimmed(&self);
         if text.len() == self.len() {
             (!self.is_empty()).then_some(Value::Text(Cow::Owned(self)))
         } else {
@@ -170,7 +179,7 @@ impl<'r> Present<'r> for f64 {
 }
 impl<'r> Present<'r> for Attributes<'r> {
     fn present(self) -> Option<Value<'r>> {
-        (!self.list.is_empty()).then_some(Value::Object(self))
+        (!self.is_empty()).then_some(Value::Object(self))
     }
 }
 impl<'r> Present<'r> for Members<'r> {
@@ -206,9 +215,12 @@ impl<'r, T: Present<'r>> Present<'r> for Vec<T> {
 #[derive(Clone, Debug)]
 pub struct Attributes<'r> {
     definition: &'static Definition,
-    /// A bit for the place of each attribute that the definition has and that is set.
+    /// A bit for the place of each attribute that is set.
     present: u64,
-    list: Vec<(Attribute, Value<'r>)>,
+    /// The values in the order in which they were set, each with the place of its attribute in the definition.
+    list: Vec<(u8, Value<'r>)>,
+    /// An attribute that was set and that the definition doesn't have; the check refuses the event for it.
+    foreign: Option<Attribute>,
 }
 
 impl PartialEq for Attributes<'_> {
@@ -220,7 +232,7 @@ impl PartialEq for Attributes<'_> {
 impl<'r> Attributes<'r> {
     /// No attributes yet, of one of the OCSF objects in [`object`].
     pub fn of(definition: &'static Definition) -> Self {
-        Self { definition, present: 0, list: Vec::new() }
+        Self { definition, present: 0, list: Vec::new(), foreign: None }
     }
 
     /// Sets an attribute, unless the value is nothing. A later value replaces an earlier one.
@@ -232,15 +244,22 @@ impl<'r> Attributes<'r> {
     }
 
     pub(super) fn insert(&mut self, attribute: Attribute, value: Value<'r>) {
-        // An attribute that the definition doesn't have is kept too, so that the check finds it and refuses the event.
-        let bit = self.definition.place(attribute).map_or(0, |place| 1_u64 << place);
-        let replaces = bit == 0 || self.present & bit != 0;
-        if replaces && let Some((_, earlier)) = self.list.iter_mut().find(|(name, _)| *name == attribute) {
+        let Some(place) = self.definition.place(attribute) else {
+            self.foreign = Some(attribute);
+            return;
+        };
+        self.insert_at(place, value);
+    }
+
+    fn insert_at(&mut self, place: u8, value: Value<'r>) {
+        if self.present & (1 << place) != 0
+            && let Some((_, earlier)) = self.list.iter_mut().find(|(p, _)| *p == place)
+        {
             *earlier = value;
             return;
         }
-        self.present |= bit;
-        self.list.push((attribute, value));
+        self.present |= 1 << place;
+        self.list.push((place, value));
     }
 
     /// Sets an attribute only if it has no value yet.
@@ -254,11 +273,15 @@ impl<'r> Attributes<'r> {
     ///
     /// `word` is the source's own word; it is the name for 99 (Other), and otherwise OCSF's caption is.
     pub fn set_enum(&mut self, attribute: Attribute, id: i64, word: Option<&str>) {
-        self.insert(attribute, Value::Int(id));
-        let Some(property) = self.definition.property(attribute) else { return };
+        let Some(place) = self.definition.place(attribute) else {
+            self.foreign = Some(attribute);
+            return;
+        };
+        self.insert_at(place, Value::Int(id));
+        let property = &self.definition.properties[usize::from(place)];
         let Some(name) = property.sibling else { return };
         let caption = property.caption(id);
-        if self.has(name) {
+        if caption.is_none() || id == 99 {
             self.remove(name);
         }
         match word {
@@ -272,14 +295,21 @@ impl<'r> Attributes<'r> {
         self.definition
     }
 
-    /// The attributes in the order in which they were set.
-    pub fn list(&self) -> &[(Attribute, Value<'r>)] {
-        &self.list
+    /// The attributes in the order in which they were set, each with its bit in the definition's masks.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &'static Property, &Value<'r>)> {
+        let properties = self.definition.properties;
+        self.list.iter().map(move |(place, value)| (1 << place, &properties[usize::from(*place)], value))
+    }
+
+    /// An attribute that was set and that the definition doesn't have.
+    pub fn foreign(&self) -> Option<Attribute> {
+        self.foreign
     }
 
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && self.foreign.is_none()
     }
 
     /// Whether an attribute is set.
@@ -289,10 +319,8 @@ impl<'r> Attributes<'r> {
 
     /// The value of an attribute.
     pub fn get(&self, attribute: Attribute) -> Option<&Value<'r>> {
-        if !self.has(attribute) {
-            return None;
-        }
-        self.list.iter().find(|(name, _)| *name == attribute).map(|(_, value)| value)
+        let place = self.definition.place(attribute).filter(|place| self.present & (1 << place) != 0)?;
+        self.list.iter().find(|(p, _)| *p == place).map(|(_, value)| value)
     }
 
     /// The text of an attribute.
@@ -302,10 +330,9 @@ impl<'r> Attributes<'r> {
 
     /// Takes an attribute away.
     pub fn remove(&mut self, attribute: Attribute) -> Option<Value<'r>> {
-        let index = self.list.iter().position(|(name, _)| *name == attribute)?;
-        if let Some(place) = self.definition.place(attribute) {
-            self.present &= !(1 << place);
-        }
+        let place = self.definition.place(attribute)?;
+        let index = self.list.iter().position(|(p, _)| *p == place)?;
+        self.present &= !(1 << place);
         Some(self.list.remove(index).1)
     }
 }
@@ -434,7 +461,7 @@ mod tests {
         user.set_enum(attr::TYPE_ID, 99, Some("Robot"));
         user.set(attr::NAME, "b");
         user.set_enum(attr::TYPE_ID, 1, Some("Robot"));
-        assert_eq!((user.text(attr::NAME), user.text(attr::TYPE), user.list().len()), (Some("b"), Some("User"), 3));
+        assert_eq!((user.text(attr::NAME), user.text(attr::TYPE), user.iter().count()), (Some("b"), Some("User"), 3));
         assert_eq!(user.remove(attr::NAME), Some(Value::Text("b".into())));
         assert!(!user.has(attr::NAME));
     }

@@ -32,20 +32,31 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut bytes = text.as_bytes();
-    while let Some((step, rest)) = bytes.split_first_chunk::<16>() {
-        // Without a branch for each byte, so that it becomes one comparison of all.
-        if step.iter().fold(false, |any, b| any | needs_escape(*b)) {
-            break;
+    while let Some((step, rest)) = bytes.split_first_chunk::<8>() {
+        if any_needs_escape(u64::from_le_bytes(*step)) {
+            escaped(out, bytes);
+            out.push(b'"');
+            return;
         }
         out.extend_from_slice(step);
         bytes = rest;
     }
-    if bytes.len() < 16 && !bytes.iter().fold(false, |any, b| any | needs_escape(*b)) {
-        short(out, bytes);
-    } else {
+    if bytes.iter().any(|b| needs_escape(*b)) {
         escaped(out, bytes);
+    } else {
+        short(out, bytes);
     }
     out.push(b'"');
+}
+
+/// [`needs_escape`] of eight bytes at once. A byte can be taken for one that does if a lower one does, which is as good.
+#[inline]
+fn any_needs_escape(bytes: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
+    let is = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
+    (below(bytes, 0x20) | is(b'"') | is(b'\\')) & HIGH != 0
 }
 
 #[inline]

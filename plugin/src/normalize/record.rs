@@ -6,6 +6,9 @@
 use std::{borrow::Cow, cell::Cell, collections::BTreeSet, fmt};
 
 use m365_schemas::record::Kind;
+
+use super::event::trimmed;
+
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// Deepest nesting of a record; real records are 11 deep at most.
@@ -47,9 +50,23 @@ pub struct Object<'a> {
 pub struct Member<'a> {
     /// The name as the record spells it.
     pub name: Cow<'a, str>,
+    /// Of the name, so that most other names are told from it without a comparison.
+    tag: u32,
     /// The value.
     pub value: Node<'a>,
     taken: Cell<bool>,
+}
+
+/// The length of a name, and its first, middle and last byte.
+#[inline]
+fn tag(name: &str) -> u32 {
+    match name.as_bytes() {
+        [] => 0,
+        bytes => {
+            let (length, last) = (bytes.len(), bytes.len() - 1);
+            u32::from_le_bytes([length as u8, bytes[0], bytes[length / 2], bytes[last]])
+        }
+    }
 }
 
 impl Member<'_> {
@@ -191,8 +208,13 @@ impl<'a> Object<'a> {
         &self.members
     }
 
+    #[inline]
     fn member(&self, name: &str) -> Option<&Member<'a>> {
-        self.members.iter().find(|m| m.name == name)
+        self.tagged(tag(name), name)
+    }
+
+    fn tagged(&self, tag: u32, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().find(|m| m.tag == tag && m.name == name)
     }
 
     /// The value of a member, without taking it.
@@ -202,7 +224,7 @@ impl<'a> Object<'a> {
 
     /// The text of a member that is not blank, trimmed, without taking it.
     pub fn peek_str(&self, name: &str) -> Option<&str> {
-        self.peek(name)?.as_str().map(str::trim).filter(|t| !t.is_empty())
+        self.peek(name)?.as_str().map(trimmed).filter(|t| !t.is_empty())
     }
 
     /// A whole number, also as text, without taking it.
@@ -227,7 +249,7 @@ impl<'a> Object<'a> {
 
     /// Takes text that is not blank, trimmed.
     pub fn take_str(&self, name: &str) -> Option<&str> {
-        self.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !t.is_empty()))
+        self.take_if(name, |n| n.as_str().map(trimmed).filter(|t| !t.is_empty()))
     }
 
     /// Takes text, a number or a boolean as text.
@@ -313,7 +335,7 @@ impl<'s, 'a> Pairs<'s, 'a> {
 
     /// The text of a pair, without taking it.
     pub fn peek_str(self, name: &str) -> Option<&'s str> {
-        self.peek(name)?.as_str().map(str::trim).filter(|t| !t.is_empty())
+        self.peek(name)?.as_str().map(trimmed).filter(|t| !t.is_empty())
     }
 
     /// Takes the first pair of this name if `read` can make something of its value.
@@ -331,7 +353,7 @@ impl<'s, 'a> Pairs<'s, 'a> {
 
     /// Takes the text of a pair.
     pub fn take_str(self, name: &str) -> Option<&'s str> {
-        self.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !t.is_empty()))
+        self.take_if(name, |n| n.as_str().map(trimmed).filter(|t| !t.is_empty()))
     }
 
     /// Takes the boolean of a pair, also as text.
@@ -405,14 +427,18 @@ impl<'de> Visitor<'de> for Seed {
         while let Some(Name(name)) = map.next_key()? {
             let value = map.next_value_seed(Seed { depth })?;
             // Objects of records are small, so looking through them costs less than a table of names.
-            let earlier =
-                if object.members.len() < WIDE { object.members.iter_mut().find(|m| m.name == name) } else { None };
+            let key = tag(&name);
+            let earlier = if object.members.len() < WIDE {
+                object.members.iter_mut().find(|m| m.tag == key && m.name == name)
+            } else {
+                None
+            };
             match earlier {
                 Some(earlier) => {
                     earlier.value = value;
                     object.repeated += 1;
                 }
-                None => object.members.push(Member { name, value, taken: Cell::new(false) }),
+                None => object.members.push(Member { tag: key, name, value, taken: Cell::new(false) }),
             }
         }
         if object.members.len() >= WIDE {

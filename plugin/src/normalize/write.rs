@@ -151,14 +151,15 @@ impl<'w, 'e> Writer<'w, 'e> {
 
     /// Writes the attributes and gives their bits.
     fn members(&mut self, attributes: &'e Attributes<'_>) -> Result<u64, Fault> {
-        let definition = attributes.definition();
+        if let Some(attribute) = attributes.foreign() {
+            let name = attributes.definition().name;
+            return Err(Fault::new(format!("`{}` is no attribute of {name}", attribute.name())));
+        }
         let mut present = 0;
-        for (attribute, value) in attributes.list() {
-            let bit = bit(definition, *attribute)?;
+        for (bit, property, value) in attributes.iter() {
             present |= bit;
-            self.key(*attribute);
-            let property = &definition.properties[bit.trailing_zeros() as usize];
-            self.property(property, value).map_err(|fault| fault.at(Step::Attribute(*attribute)))?;
+            self.key(property.attribute);
+            self.property(property, value).map_err(|fault| fault.at(Step::Attribute(property.attribute)))?;
         }
         Ok(present)
     }
@@ -281,7 +282,7 @@ fn free(out: &mut Vec<u8>, value: &Value<'_>) {
             out.push(b']');
         }
         Value::Object(attributes) => {
-            let members = attributes.list().iter().map(|(attribute, value)| (attribute.name(), value));
+            let members = attributes.iter().map(|(_, property, value)| (property.attribute.name(), value));
             free_members(out, members);
         }
         Value::Open(members) => free_members(out, members.iter().map(|(name, value)| (name.as_ref(), value))),

@@ -39,8 +39,12 @@ pub fn tables(folder: &Path) -> Result<String, String> {
     let mut out = String::new();
     // Writing to a String can't fail.
     let _ = writeln!(out, "static NAMES: [&str; {}] = {names:?};", names.len());
-    let keys: Vec<String> = names.iter().map(|name| format!("\"{name}\":")).collect();
-    let _ = writeln!(out, "static KEYS: [&str; {}] = {keys:?};", keys.len());
+    let longest = names.iter().map(|name| name.len() + 3).max().unwrap_or(0).next_multiple_of(8);
+    let key =
+        |name: &&str| format!("({}, *b\"\\\"{name}\\\":{}\")", name.len() + 3, " ".repeat(longest - name.len() - 3));
+    let keys: Vec<String> = names.iter().map(key).collect();
+    let _ = writeln!(out, "/// Bytes of what [`Attribute::key`] gives.\npub const LONGEST_KEY: usize = {longest};");
+    let _ = writeln!(out, "static KEYS: [(u8, [u8; {longest}]); {}] = [{}];", keys.len(), keys.join(", "));
     let _ = writeln!(out, "/// The attributes that events use, by name.\npub mod attr {{\n    use super::Attribute;");
     for (index, name) in names.iter().enumerate() {
         let _ =

@@ -107,10 +107,12 @@ impl Attribute {
         NAMES[usize::from(self.0)]
     }
 
-    /// How it is written as a member's name in JSON: in quotation marks, with a colon.
+    /// How it is written as a member's name in JSON: in quotation marks, with a colon. Blanks behind it make all keys equally long,
+    /// so that they can be copied without a loop; the number says how many bytes are the key.
     #[inline]
-    pub fn key(self) -> &'static str {
-        KEYS[usize::from(self.0)]
+    pub fn key(self) -> (usize, &'static [u8; LONGEST_KEY]) {
+        let (length, padded) = &KEYS[usize::from(self.0)];
+        (usize::from(*length), padded)
     }
 
     /// The attribute of a name; none if no event uses it.

@@ -24,7 +24,7 @@ pub enum Value<'r> {
     /// A list.
     List(Vec<Value<'r>>),
     /// An object of OCSF.
-    Object(Attributes<'r>),
+    Object(Box<Attributes<'r>>),
     /// An object of free content.
     Open(Members<'r>),
 }
@@ -179,7 +179,7 @@ impl<'r> Present<'r> for f64 {
 }
 impl<'r> Present<'r> for Attributes<'r> {
     fn present(self) -> Option<Value<'r>> {
-        (!self.is_empty()).then_some(Value::Object(self))
+        (!self.is_empty()).then(|| Value::Object(Box::new(self)))
     }
 }
 impl<'r> Present<'r> for Members<'r> {
@@ -232,7 +232,7 @@ impl PartialEq for Attributes<'_> {
 impl<'r> Attributes<'r> {
     /// No attributes yet, of one of the OCSF objects in [`object`].
     pub fn of(definition: &'static Definition) -> Self {
-        Self { definition, present: 0, list: Vec::new(), foreign: None }
+        Self { definition, present: 0, list: Vec::with_capacity(8), foreign: None }
     }
 
     /// Sets an attribute, unless the value is nothing. A later value replaces an earlier one.

@@ -7,22 +7,25 @@ use std::io::Write as _;
 
 /// Appends bytes, of which there are few.
 #[inline]
-pub fn short(out: &mut Vec<u8>, mut bytes: &[u8]) {
-    out.reserve(bytes.len());
-    while let Some((step, rest)) = bytes.split_first_chunk::<16>() {
+pub fn short(out: &mut Vec<u8>, bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Some((step, behind)) = rest.split_first_chunk::<8>() {
         out.extend_from_slice(step);
-        bytes = rest;
+        rest = behind;
     }
-    if let Some((step, rest)) = bytes.split_first_chunk::<8>() {
-        out.extend_from_slice(step);
-        bytes = rest;
-    }
-    if let Some((step, rest)) = bytes.split_first_chunk::<4>() {
-        out.extend_from_slice(step);
-        bytes = rest;
-    }
-    for byte in bytes {
-        out.push(*byte);
+    match (rest.len(), bytes.last_chunk::<8>(), rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        (0, ..) => {}
+        // The last eight bytes again, over the part of them that is there already.
+        (missing, Some(last), ..) => {
+            out.truncate(out.len() - (8 - missing));
+            out.extend_from_slice(last);
+        }
+        (length, None, Some(first), Some(last)) => {
+            out.extend_from_slice(first);
+            out.truncate(out.len() - (8 - length));
+            out.extend_from_slice(last);
+        }
+        _ => rest.iter().for_each(|byte| out.push(*byte)),
     }
 }
 
@@ -31,36 +34,40 @@ pub fn short(out: &mut Vec<u8>, mut bytes: &[u8]) {
 pub fn text(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut bytes = text.as_bytes();
-    while let Some((step, rest)) = bytes.split_first_chunk::<8>() {
-        if any_needs_escape(u64::from_le_bytes(*step)) {
-            escaped(out, bytes);
-            out.push(b'"');
-            return;
+    let bytes = text.as_bytes();
+    let mut rest = bytes;
+    while let Some((step, behind)) = rest.split_first_chunk::<8>() {
+        if needs_escape_mask(u64::from_le_bytes(*step)) != 0 {
+            break;
         }
         out.extend_from_slice(step);
-        bytes = rest;
+        rest = behind;
     }
-    if bytes.iter().any(|b| needs_escape(*b)) {
-        escaped(out, bytes);
-    } else {
-        short(out, bytes);
+    match bytes.last_chunk::<8>() {
+        Some(last) if rest.len() < 8 && needs_escape_mask(u64::from_le_bytes(*last)) == 0 => {
+            // As in `short`.
+            out.truncate(out.len() - (8 - rest.len()));
+            out.extend_from_slice(last);
+        }
+        None if !rest.iter().any(|b| needs_escape(*b)) => short(out, rest),
+        _ => escaped(out, rest),
     }
     out.push(b'"');
 }
 
-/// [`needs_escape`] of eight bytes at once. A byte can be taken for one that does if a lower one does, which is as good.
+/// [`needs_escape`] of eight bytes at once: the highest bit of each that does. Behind the first one (the lowest), a bit can be set for a
+/// byte that doesn't.
 #[inline]
-fn any_needs_escape(bytes: u64) -> bool {
+pub(super) fn needs_escape_mask(bytes: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
     let is = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
-    (below(bytes, 0x20) | is(b'"') | is(b'\\')) & HIGH != 0
+    (below(bytes, 0x20) | is(b'"') | is(b'\\')) & HIGH
 }
 
 #[inline]
-fn needs_escape(byte: u8) -> bool {
+pub(super) fn needs_escape(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 

@@ -65,7 +65,7 @@ fn write_client<'r>(event: &mut Event<'r>, common: &'r Object<'r>) {
                 actor.set(attribute, common.take_str(member));
             }
         }
-        event.set(attr::ACTOR, actor);
+        event.set(attr::ACTOR, *actor);
     }
     let mut device = Attributes::of(&object::DEVICE);
     device.set(attr::HOSTNAME, common.take_str("DeviceName"));
@@ -120,7 +120,7 @@ pub fn map_heartbeat<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<E
     if let (Some(Value::Object(mut device)), Some(name)) = (device, name) {
         // The device's own name beside the address that it called from.
         device.set(attr::HOSTNAME, name);
-        event.set(attr::DEVICE, device);
+        event.set(attr::DEVICE, *device);
     }
     vec![event]
 }

@@ -3,7 +3,7 @@
 //! Invariant: every line that comes in is counted once, as normalised, rejected or filtered; no record can stop a batch, and no
 //! event leaves that its schema refuses.
 //!
-//! The way of a record: [`record`] parses the line into a borrowed tree; `m365_schemas::record` holds it against the schema of its
+//! The way of a record: [`parse`] makes the line a tree that borrows from it, a [`record`]; `m365_schemas::record` holds it against the schema of its
 //! family; [`context`] takes what all records of the family share; [`tables`] say what the operation means; [`dispatch`] chooses
 //! the mapping; the mapping builds one or more [`event`]s; `context` adds the envelope and what no rule took; [`write`] checks the
 //! event against the schema and writes it.
@@ -63,6 +63,7 @@ pub mod mail_sent;
 pub mod mailbox;
 pub mod named_values;
 pub mod outcome;
+pub mod parse;
 pub mod record;
 pub mod rest;
 pub mod sharepoint;
@@ -213,7 +214,7 @@ impl Normalizer {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Err(("empty", "the line is empty".to_owned()));
         }
-        let node = record::parse(line).map_err(|e| ("invalid-json", format!("the line is not JSON: {e}")))?;
+        let node = parse::parse(line).map_err(|e| ("invalid-json", format!("the line is not JSON: {e}")))?;
         let Node::Object(record) = &node else {
             return Err(("not-an-object", format!("the record is {} instead of an object", node.kind())));
         };

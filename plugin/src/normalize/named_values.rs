@@ -73,14 +73,14 @@ mod tests {
 
     use super::by_name;
     use crate::normalize::{
-        record,
+        parse,
         rest::{Converter, Redact, Untangled},
         write,
     };
 
     fn named(list: &serde_json::Value) -> serde_json::Value {
         let text = list.to_string();
-        let (node, untangled) = (record::parse(text.as_bytes()).unwrap(), Untangled::new());
+        let (node, untangled) = (parse::parse(text.as_bytes()).unwrap(), Untangled::new());
         let value = Converter::new(Redact::Keep, "", &untangled).whole("Parameters", &node).unwrap();
         serde_json::from_str(&write::to_json(&by_name(value))).unwrap()
     }

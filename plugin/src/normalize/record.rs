@@ -3,18 +3,11 @@
 //! Invariant: every member of a record is either *taken* by a rule or turns up in [`Object::rest`]; nothing is lost between
 //! the two. Reading with `take…` marks a member, reading with `peek…` does not.
 
-use std::{borrow::Cow, cell::Cell, collections::BTreeSet, fmt};
+use std::{borrow::Cow, cell::Cell};
 
 use m365_schemas::record::Kind;
 
 use super::event::trimmed;
-
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-
-/// Deepest nesting of a record; real records are 11 deep at most.
-const MAX_DEPTH: u8 = 64;
-/// From this many members on, repeated names are looked for at the end.
-const WIDE: usize = 256;
 
 /// One JSON value of a record.
 #[derive(Debug)]
@@ -40,7 +33,7 @@ pub enum Node<'a> {
 /// A JSON object: its members in the order of the record. A name that comes twice is kept once, with its last value.
 #[derive(Debug, Default)]
 pub struct Object<'a> {
-    members: Vec<Member<'a>>,
+    pub(super) members: Vec<Member<'a>>,
     /// How often a name came again.
     pub repeated: u32,
 }
@@ -51,15 +44,15 @@ pub struct Member<'a> {
     /// The name as the record spells it.
     pub name: Cow<'a, str>,
     /// Of the name, so that most other names are told from it without a comparison.
-    tag: u32,
+    pub(super) tag: u32,
     /// The value.
     pub value: Node<'a>,
-    taken: Cell<bool>,
+    pub(super) taken: Cell<bool>,
 }
 
 /// The length of a name, and its first, middle and last byte.
 #[inline]
-fn tag(name: &str) -> u32 {
+pub(super) fn tag(name: &str) -> u32 {
     match name.as_bytes() {
         [] => 0,
         bytes => {
@@ -74,19 +67,6 @@ impl Member<'_> {
     pub fn is_taken(&self) -> bool {
         self.taken.get()
     }
-}
-
-/// Reads one line.
-///
-/// # Errors
-/// What `serde_json` says of the text, with the column.
-pub fn parse(line: &[u8]) -> Result<Node<'_>, serde_json::Error> {
-    // One check of the whole line instead of one for every string.
-    let text = std::str::from_utf8(line).map_err(serde_json::Error::custom)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let node = Seed { depth: 0 }.deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(node)
 }
 
 impl<'a> Node<'a> {
@@ -373,127 +353,9 @@ pub(super) fn pair<'s, 'a>(object: &'s Object<'a>) -> Option<(&'s str, &'s Node<
     Some((name.value.as_str()?, &value.value))
 }
 
-struct Seed {
-    depth: u8,
-}
-
-impl<'de> DeserializeSeed<'de> for Seed {
-    type Value = Node<'de>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed {
-    type Value = Node<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
-        Ok(Node::Null)
-    }
-    fn visit_bool<E>(self, flag: bool) -> Result<Node<'de>, E> {
-        Ok(Node::Bool(flag))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<Node<'de>, E> {
-        Ok(Node::Int(number))
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<Node<'de>, E> {
-        Ok(i64::try_from(number).map_or(Node::UInt(number), Node::Int))
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<Node<'de>, E> {
-        Ok(Node::Float(number))
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'de>, E> {
-        Ok(Node::Str(Cow::Borrowed(text)))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Node<'de>, E> {
-        Ok(Node::Str(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
-        let depth = self.deeper()?;
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element_seed(Seed { depth })? {
-            items.push(item);
-        }
-        Ok(Node::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
-        let depth = self.deeper()?;
-        let mut object = Object { members: Vec::with_capacity(if depth == 1 { 32 } else { 4 }), repeated: 0 };
-        while let Some(Name(name)) = map.next_key()? {
-            let value = map.next_value_seed(Seed { depth })?;
-            // Objects of records are small, so looking through them costs less than a table of names.
-            let key = tag(&name);
-            let earlier = if object.members.len() < WIDE {
-                object.members.iter_mut().find(|m| m.tag == key && m.name == name)
-            } else {
-                None
-            };
-            match earlier {
-                Some(earlier) => {
-                    earlier.value = value;
-                    object.repeated += 1;
-                }
-                None => object.members.push(Member { tag: key, name, value, taken: Cell::new(false) }),
-            }
-        }
-        if object.members.len() >= WIDE {
-            object.keep_last();
-        }
-        Ok(Node::Object(object))
-    }
-}
-
-impl Object<'_> {
-    /// Keeps the last member of each name, where looking for every name in turn would be slow.
-    fn keep_last(&mut self) {
-        let mut seen = BTreeSet::new();
-        let keep: Vec<bool> = self.members.iter().rev().map(|m| seen.insert(m.name.clone())).collect();
-        let mut keep = keep.into_iter().rev();
-        let before = self.members.len();
-        self.members.retain(|_| keep.next().unwrap_or(true));
-        self.repeated += (before - self.members.len()) as u32;
-    }
-}
-
-impl Seed {
-    fn deeper<E: serde::de::Error>(&self) -> Result<u8, E> {
-        if self.depth >= MAX_DEPTH {
-            return Err(E::custom("the record is nested more than 64 deep"));
-        }
-        Ok(self.depth + 1)
-    }
-}
-
-/// A member's name, borrowed where it holds no escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::parse::parse, *};
 
     fn object(text: &str) -> Object<'_> {
         match parse(text.as_bytes()).unwrap() {

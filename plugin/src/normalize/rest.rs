@@ -9,6 +9,7 @@ use typed_arena::Arena;
 
 use super::{
     event::{Members, Value},
+    parse,
     record::{self, Node, Object},
     write,
 };
@@ -67,7 +68,7 @@ impl<'r> Untangled<'r> {
 
     /// JSON in a text, as a tree; none if it isn't JSON.
     pub fn tree(&'r self, text: &'r str) -> Option<&'r Node<'r>> {
-        record::parse(text.as_bytes()).ok().map(|node| &*self.nodes.alloc(node))
+        parse::parse(text.as_bytes()).ok().map(|node| &*self.nodes.alloc(node))
     }
 
     /// Keeps a text.
@@ -270,10 +271,10 @@ fn is_secret_name(name: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Converter, Object, Redact, Untangled, record, write};
+    use super::{Converter, Object, Redact, Untangled, parse, write};
 
     fn rest_of(text: &str, redact: Redact, take: impl Fn(&Object<'_>)) -> (Value, Vec<String>) {
-        let node = record::parse(text.as_bytes()).unwrap();
+        let node = parse::parse(text.as_bytes()).unwrap();
         let object = node.as_object().unwrap();
         let untangled = Untangled::new();
         take(object);

@@ -275,7 +275,7 @@ fn setting<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Even
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::normalize::record;
+    use crate::normalize::parse;
 
     #[test]
     fn item_types_in_words_and_numbers() {
@@ -288,7 +288,7 @@ mod tests {
             (r#"{"ItemType":"Asset"}"#, Some("Asset"), false),
             ("{}", None, false),
         ] {
-            let node = record::parse(text.as_bytes()).unwrap();
+            let node = parse::parse(text.as_bytes()).unwrap();
             let kind = ItemType::of(node.as_object().unwrap());
             assert_eq!((kind.word(), kind.is_container()), (word, container), "{text}");
         }

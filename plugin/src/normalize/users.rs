@@ -434,7 +434,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::normalize::{record, write::shown};
+    use crate::normalize::{parse, write::shown};
 
     fn user(text: &str) -> serde_json::Value {
         let mut person = Person::default();
@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn an_actor_in_claims() {
         let line = br#"{"UserId":"Not Available","UserType":4,"Actor":[{"ID":"Contoso Sync","Type":1},{"ID":"ServicePrincipal_2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11","Type":2},{"ID":"2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11","Type":2},{"ID":"ServicePrincipal","Type":2}]}"#;
-        let node = record::parse(line).unwrap();
+        let node = parse::parse(line).unwrap();
         let record = node.as_object().unwrap();
         let actor = shown(actor(record));
         assert_eq!(actor["user"]["uid"], json!("2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11"));

@@ -139,7 +139,10 @@ impl<'w, 'e> Writer<'w, 'e> {
         if self.out.last() != Some(&b'{') {
             self.out.push(b',');
         }
-        json::short(self.out, attribute.key().as_bytes());
+        let (length, padded) = attribute.key();
+        let end = self.out.len() + length;
+        self.out.extend_from_slice(padded);
+        self.out.truncate(end);
     }
 
     fn object(&mut self, attributes: &'e Attributes<'_>) -> Result<(), Fault> {

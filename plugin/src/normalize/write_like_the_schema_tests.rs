@@ -49,7 +49,7 @@ fn tree(kind: Option<&Kind>, value: &Json) -> Option<Value<'static>> {
         Json::String(text) => Value::Text(Cow::Owned(text.clone())),
         Json::Array(items) => Value::List(items.iter().map(|item| tree(kind, item)).collect::<Option<_>>()?),
         Json::Object(members) => match kind {
-            Some(Kind::Object(definition)) => Value::Object(attributes(definition, members)?),
+            Some(Kind::Object(definition)) => Value::Object(Box::new(attributes(definition, members)?)),
             _ => {
                 let open = members.iter().map(|(name, value)| Some((Cow::Owned(name.clone()), tree(None, value)?)));
                 Value::Open(open.collect::<Option<Members<'_>>>()?)

@@ -1,0 +1,449 @@
+//! JSON text to a tree that borrows from it.
+//!
+//! Invariant: takes what RFC 8259 calls JSON and nothing else, as `serde_json` does (a test holds one against the other), in time and
+//! memory that grow with the text, and never deeper than [`MAX_DEPTH`]. Ours because the time to make the tree, which a general parser
+//! spends on a visitor for each value, was a sixth of all the time of normalising.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::record::{Member, Node, Object, tag};
+
+/// Deepest nesting of a record; real records are 11 deep at most.
+const MAX_DEPTH: u8 = 64;
+/// From this many members on, repeated names are looked for at the end.
+const WIDE: usize = 256;
+
+/// Why a text is no JSON, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotJson {
+    reason: &'static str,
+    /// Bytes from the beginning.
+    at: usize,
+}
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.reason, self.at + 1)
+    }
+}
+
+impl std::error::Error for NotJson {}
+
+/// Reads one text.
+///
+/// # Errors
+/// If it is no JSON, with the reason and the place.
+pub fn parse(text: &[u8]) -> Result<Node<'_>, NotJson> {
+    // One check of the whole text instead of one for every string.
+    let text = std::str::from_utf8(text).map_err(|e| NotJson { reason: "no UTF-8", at: e.valid_up_to() })?;
+    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, depth: 0, members: Vec::new(), items: Vec::new() };
+    let node = parser.value()?;
+    parser.blanks();
+    if parser.at < parser.bytes.len() { Err(parser.no("something behind the value")) } else { Ok(node) }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    depth: u8,
+    /// The members of the objects that are being read; each takes its own off the end, so that it makes one list of the right size.
+    members: Vec<Member<'a>>,
+    /// The items of the lists that are being read.
+    items: Vec<Node<'a>>,
+}
+
+impl<'a> Parser<'a> {
+    #[cold]
+    fn no(&self, reason: &'static str) -> NotJson {
+        NotJson { reason, at: self.at }
+    }
+
+    fn peek(&self) -> u8 {
+        // 0 is no part of JSON outside of strings, so it can stand for the end.
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    /// The byte behind blanks.
+    #[inline]
+    fn next_token(&mut self) -> u8 {
+        let byte = self.peek();
+        if byte > b' ' {
+            return byte;
+        }
+        self.blanks();
+        self.peek()
+    }
+
+    fn value(&mut self) -> Result<Node<'a>, NotJson> {
+        match self.next_token() {
+            b'"' => self.string().map(Node::Str),
+            b'{' => self.nested(Self::object),
+            b'[' => self.nested(Self::array),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.word("true", Node::Bool(true)),
+            b'f' => self.word("false", Node::Bool(false)),
+            b'n' => self.word("null", Node::Null),
+            0 if self.at >= self.bytes.len() => Err(self.no("the end instead of a value")),
+            _ => Err(self.no("no value")),
+        }
+    }
+
+    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, NotJson> {
+        if self.bytes[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(node)
+        } else {
+            Err(self.no("no value"))
+        }
+    }
+
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Node<'a>, NotJson>) -> Result<Node<'a>, NotJson> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.no("nesting more than 64 deep"));
+        }
+        self.depth += 1;
+        self.at += 1;
+        let node = read(self)?;
+        self.depth -= 1;
+        Ok(node)
+    }
+
+    fn object(&mut self) -> Result<Node<'a>, NotJson> {
+        let start = self.members.len();
+        let mut repeated = 0;
+        // A bit for each name that was there, so that most names are known to be new without looking.
+        let mut seen = 0_u64;
+        if self.next_token() == b'}' {
+            self.at += 1;
+            return Ok(Node::Object(Object::default()));
+        }
+        loop {
+            if self.next_token() != b'"' {
+                return Err(self.no("no name of a member"));
+            }
+            let name = self.string()?;
+            if self.next_token() != b':' {
+                return Err(self.no("no colon behind a name"));
+            }
+            self.at += 1;
+            let value = self.value()?;
+            let key = tag(&name);
+            let bit = 1_u64 << (key.wrapping_mul(0x9e37_79b9) >> 26);
+            let own = &mut self.members[start..];
+            let earlier = if seen & bit != 0 && own.len() < WIDE {
+                own.iter_mut().find(|m| m.tag == key && m.name == name)
+            } else {
+                None
+            };
+            seen |= bit;
+            match earlier {
+                Some(earlier) => {
+                    earlier.value = value;
+                    repeated += 1;
+                }
+                None => self.members.push(Member { name, tag: key, value, taken: Cell::new(false) }),
+            }
+            match self.next_token() {
+                b',' => self.at += 1,
+                b'}' => break,
+                _ => return Err(self.no("neither a comma nor the end of an object")),
+            }
+        }
+        self.at += 1;
+        let mut members = self.members.split_off(start);
+        if members.len() >= WIDE {
+            repeated += keep_last(&mut members);
+        }
+        Ok(Node::Object(Object { members, repeated }))
+    }
+
+    fn array(&mut self) -> Result<Node<'a>, NotJson> {
+        let start = self.items.len();
+        if self.next_token() == b']' {
+            self.at += 1;
+            return Ok(Node::Array(Vec::new()));
+        }
+        loop {
+            let item = self.value()?;
+            self.items.push(item);
+            match self.next_token() {
+                b',' => self.at += 1,
+                b']' => break,
+                _ => return Err(self.no("neither a comma nor the end of a list")),
+            }
+        }
+        self.at += 1;
+        Ok(Node::Array(self.items.split_off(start)))
+    }
+
+    /// A string, of which `at` is the first quotation mark.
+    #[inline]
+    fn string(&mut self) -> Result<Cow<'a, str>, NotJson> {
+        let start = self.at + 1;
+        let end = special(self.bytes, start);
+        self.at = end;
+        if self.peek() == b'"' {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(&self.text[start..end]));
+        }
+        self.escaped(start).map(Cow::Owned)
+    }
+
+    /// The rest of a string with escapes; `at` is at the first of them.
+    #[cold]
+    fn escaped(&mut self, start: usize) -> Result<String, NotJson> {
+        let mut out = String::with_capacity(self.at - start + 32);
+        out.push_str(&self.text[start..self.at]);
+        loop {
+            match self.peek() {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(out);
+                }
+                b'\\' => {
+                    self.at += 1;
+                    let byte = self.peek();
+                    self.at += 1;
+                    out.push(match byte {
+                        b'"' | b'\\' | b'/' => char::from(byte),
+                        b'b' => '\u{8}',
+                        b'f' => '\u{c}',
+                        b'n' => '\n',
+                        b'r' => '\r',
+                        b't' => '\t',
+                        b'u' => self.code_point()?,
+                        _ => return Err(self.no("an escape that JSON doesn't have")),
+                    });
+                }
+                _ if self.at >= self.bytes.len() => return Err(self.no("the end inside of a string")),
+                _ => return Err(self.no("a control character inside of a string")),
+            }
+            let end = special(self.bytes, self.at);
+            out.push_str(&self.text[self.at..end]);
+            self.at = end;
+        }
+    }
+
+    /// What `\u` names, with the second half of a pair if it is one.
+    fn code_point(&mut self) -> Result<char, NotJson> {
+        let first = self.hex()?;
+        let code = match first {
+            0xd800..0xdc00 if self.bytes[self.at..].starts_with(b"\\u") => {
+                self.at += 2;
+                match self.hex()? {
+                    second @ 0xdc00..0xe000 => 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00),
+                    _ => return Err(self.no("half of a surrogate pair")),
+                }
+            }
+            code => code,
+        };
+        char::from_u32(code).ok_or_else(|| self.no("half of a surrogate pair"))
+    }
+
+    fn hex(&mut self) -> Result<u32, NotJson> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = char::from(self.peek()).to_digit(16).ok_or_else(|| self.no("no hexadecimal digit"))?;
+            code = code << 4 | digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn number(&mut self) -> Result<Node<'a>, NotJson> {
+        let start = self.at;
+        let negative = self.peek() == b'-';
+        if negative {
+            self.at += 1;
+        }
+        let first = self.at;
+        let mut whole = 0_u64;
+        let mut fits = true;
+        while let digit @ b'0'..=b'9' = self.peek() {
+            let longer = whole.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit - b'0')));
+            fits &= longer.is_some();
+            whole = longer.unwrap_or(0);
+            self.at += 1;
+        }
+        if self.at == first || (self.bytes[first] == b'0' && self.at > first + 1) {
+            return Err(self.no("no number"));
+        }
+        let mut fraction = false;
+        if self.peek() == b'.' {
+            fraction = true;
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            fraction = true;
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        if fits && !fraction {
+            match (negative, i64::try_from(whole)) {
+                (false, Ok(number)) => return Ok(Node::Int(number)),
+                (false, Err(_)) => return Ok(Node::UInt(whole)),
+                // Minus zero has no whole number.
+                (true, Ok(number)) if number != 0 => return Ok(Node::Int(-number)),
+                (true, Err(_)) if whole == 1 << 63 => return Ok(Node::Int(i64::MIN)),
+                _ => {}
+            }
+        }
+        match self.text[start..self.at].parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Node::Float(number)),
+            _ => Err(self.no("a number that is too large")),
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let first = self.at;
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        if self.at == first { Err(self.no("no digit")) } else { Ok(()) }
+    }
+}
+
+/// Where the next quotation mark, backslash or control character is, or the end.
+#[inline]
+fn special(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(step) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = super::json::needs_escape_mask(u64::from_le_bytes(*step));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while at < bytes.len() && !super::json::needs_escape(bytes[at]) {
+        at += 1;
+    }
+    at
+}
+
+/// Keeps the last member of each name, where looking for every name in turn would be slow; gives how many went.
+fn keep_last(members: &mut Vec<Member<'_>>) -> u32 {
+    let mut seen = BTreeSet::new();
+    let keep: Vec<bool> = members.iter().rev().map(|m| seen.insert(m.name.clone())).collect();
+    let before = members.len();
+    let mut keep = keep.into_iter().rev();
+    members.retain(|_| keep.next().unwrap_or(true));
+    u32::try_from(before - members.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    fn value(node: &Node<'_>) -> Value {
+        match node {
+            Node::Null => Value::Null,
+            Node::Bool(flag) => Value::from(*flag),
+            Node::Int(number) => Value::from(*number),
+            Node::UInt(number) => Value::from(*number),
+            Node::Float(number) => Value::from(*number),
+            Node::Str(text) => Value::from(text.as_ref()),
+            Node::Array(items) => items.iter().map(value).collect(),
+            Node::Object(object) => Value::Object(
+                object.members().iter().map(|m| (m.name.to_string(), value(&m.value))).collect::<Map<_, _>>(),
+            ),
+        }
+    }
+
+    /// Both read the same, or both refuse.
+    fn compare(text: &[u8]) -> Result<(), TestCaseError> {
+        let expected: Result<Value, _> = serde_json::from_slice(text);
+        let found = parse(text).map(|node| value(&node));
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => prop_assert_eq!(found, expected),
+            (Err(found), Ok(_)) if found.reason.starts_with("nesting") => {}
+            (found, expected) => {
+                prop_assert!(found.is_err() && expected.is_err(), "{:?}: {:?}, {:?}", text, found, expected);
+            }
+        }
+        Ok(())
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,20}".prop_map(Value::from),
+            "[\\x00-\\x7f]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 60, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec(("[a-c]{0,2}|\\PC{0,12}", inner), 0..8)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn json_is_read_as_serde_json_reads_it(json in any_json(), pretty: bool) {
+            let text = if pretty { serde_json::to_vec_pretty(&json) } else { serde_json::to_vec(&json) }.unwrap();
+            compare(&text)?;
+        }
+
+        #[test]
+        fn damaged_json_is_refused_where_serde_json_refuses_it(
+            json in any_json(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
+        ) {
+            let mut text = serde_json::to_vec(&json).unwrap();
+            for (place, byte, how) in changes {
+                let place = place.index(text.len() + 1);
+                match how {
+                    0 if place < text.len() => text[place] = byte,
+                    1 => text.insert(place, byte),
+                    _ => text.truncate(place),
+                }
+            }
+            compare(&text)?;
+        }
+
+        #[test]
+        fn anything_that_looks_like_json(text in r#"[\[\]{}:,"\\/bfnrtu0-9a-fA-F.eE+\- \x00-\x20dD]{0,40}"#) {
+            compare(text.as_bytes())?;
+        }
+
+        #[test]
+        fn numbers_and_escapes(number in r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{0,20})?([eE][+-]?[0-9]{0,4})?", escape in r"(\\u[0-9a-fA-F]{0,4}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\[a-z]|x){0,5}") {
+            compare(number.as_bytes())?;
+            compare(format!("\"{escape}\"").as_bytes())?;
+        }
+    }
+
+    #[test]
+    fn the_place_and_the_reason_are_told() {
+        let told = |text: &str| parse(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(told(r#"{"a":1,}"#), "no name of a member at byte 8");
+        assert_eq!(told(r#"{"a":1"#), "neither a comma nor the end of an object at byte 7");
+        assert_eq!(told("\"abc"), "the end inside of a string at byte 5");
+        assert_eq!(told(""), "the end instead of a value at byte 1");
+        assert_eq!(parse(b"\"\xff\"").unwrap_err().to_string(), "no UTF-8 at byte 2");
+        assert_eq!(told(&"[".repeat(1_000)), "nesting more than 64 deep at byte 65");
+    }
+}

@@ -195,7 +195,10 @@ impl Normalizer {
             return Ok(output);
         }
         let body = ndjson.strip_suffix(b"\n").unwrap_or(ndjson);
-        for (index, line) in body.split(|b| *b == b'\n').enumerate() {
+        let mut begin = 0;
+        for (index, end) in memchr::memchr_iter(b'\n', body).chain([body.len()]).enumerate() {
+            let line = &body[begin..end];
+            begin = end + 1;
             let start = output.data.len();
             match self.line(&batch, line, &mut output.data) {
                 Ok(events) => output.events += events,

@@ -188,13 +188,14 @@ impl<'s, 'r> Converter<'s, 'r> {
         // Most lists are none of pairs, which shows at the first item.
         items.first().is_none_or(|item| item.as_object().is_some_and(|o| record::pair(o).is_some())).then_some(())?;
         let mut found: Vec<(&'r str, &'r Node<'r>)> = Vec::with_capacity(items.len());
+        let same = |a: &str, b: &str| record::tag(a) == record::tag(b) && a == b;
         for item in items {
             let object = item.as_object()?;
             let (name, value) = record::pair(object)?;
             if self.only_rest && object.members().iter().all(record::Member::is_taken) {
                 continue;
             }
-            if name.is_empty() || found.iter().any(|(n, _)| *n == name) {
+            if name.is_empty() || found.iter().any(|(n, _)| same(n, name)) {
                 return None;
             }
             found.push((name, value));

@@ -23,6 +23,24 @@ pub const TYPE_SYSTEM: i64 = 3;
 /// A service, an application or a managed identity.
 pub const TYPE_SERVICE: i64 = 4;
 
+/// Names that are no UPN, and what they are.
+const WELL_KNOWN: [(&str, i64); 8] = [
+    ("app@sharepoint", TYPE_SERVICE),
+    ("sharepoint\\system", TYPE_SYSTEM),
+    ("microsoft\\serviceoperator", TYPE_ADMIN),
+    ("certificate", TYPE_SERVICE),
+    ("securitycompliancealerts", TYPE_SERVICE),
+    ("dlpagent", TYPE_SERVICE),
+    ("sync client", TYPE_SERVICE),
+    ("service account", TYPE_SERVICE),
+];
+
+/// What is behind a beginning, compared without case.
+fn behind<'t>(text: &'t str, beginning: &str) -> Option<&'t str> {
+    let found = text.get(..beginning.len())?;
+    found.eq_ignore_ascii_case(beginning).then(|| &text[beginning.len()..])
+}
+
 /// Whether a text is a GUID in its usual form, and not the one of zeros.
 pub fn is_guid(text: &str) -> bool {
     text.len() == 36
@@ -113,8 +131,7 @@ impl<'r> Person<'r> {
         if is_nobody(text) {
             return false;
         }
-        let lower = text.to_ascii_lowercase();
-        if let Some((_, address)) = text.split_once("urn:spo:guest#").filter(|_| lower.starts_with("urn:spo:guest#")) {
+        if let Some(address) = behind(text, "urn:spo:guest#") {
             self.guest = true;
             self.name = Some(address);
         } else if let Some(hash) = text.strip_prefix("urn:spo:anon#") {
@@ -132,7 +149,7 @@ impl<'r> Person<'r> {
             if text == "S-1-5-18" {
                 self.type_id = Some(TYPE_SYSTEM);
             }
-        } else if lower.starts_with("nt authority\\") {
+        } else if behind(text, "nt authority\\").is_some() {
             let (account, program) = bracket(text);
             self.domain = Some("NT AUTHORITY");
             self.name = Some(account);
@@ -140,15 +157,8 @@ impl<'r> Person<'r> {
             self.type_id = Some(TYPE_SYSTEM);
         } else {
             self.name = Some(first_upn(text).unwrap_or(text));
-            self.type_id = match lower.as_str() {
-                "app@sharepoint" => Some(TYPE_SERVICE),
-                "sharepoint\\system" => Some(TYPE_SYSTEM),
-                "microsoft\\serviceoperator" => Some(TYPE_ADMIN),
-                "certificate" | "securitycompliancealerts" | "dlpagent" | "sync client" | "service account" => {
-                    Some(TYPE_SERVICE)
-                }
-                _ => self.type_id,
-            };
+            let service = WELL_KNOWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+            self.type_id = service.map(|(_, type_id)| *type_id).or(self.type_id);
         }
         true
     }
@@ -204,7 +214,7 @@ impl<'r> Person<'r> {
             return user;
         }
         let name = self.name.or_else(|| if self.uid.is_none() { self.full_name } else { None });
-        let guest = self.guest || name.is_some_and(|n| n.contains("#EXT#"));
+        let guest = self.guest || name.is_some_and(is_guest_upn);
         let mut account = Attributes::of(&object::ACCOUNT);
         if self.type_id != Some(TYPE_SYSTEM) {
             account.set(attr::UID, self.uid);
@@ -244,6 +254,11 @@ impl<'r> Person<'r> {
         }
         user
     }
+}
+
+/// Whether a UPN is of a guest: `bob_fabrikam.com#EXT#@contoso.onmicrosoft.com`.
+fn is_guest_upn(name: &str) -> bool {
+    name.contains('#') && name.contains("#EXT#")
 }
 
 /// `NAME (program)` in its two parts.

@@ -3,6 +3,7 @@
 //! The host knows nothing of the records it carries. What it must know of Microsoft, how Entra ID issues a token, is in
 //! [`entra`] and nowhere else.
 
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod entra;
@@ -11,3 +12,4 @@ pub mod http;
 pub mod ledger;
 pub mod pipeline;
 pub mod sinks;
+pub mod times;

@@ -322,6 +322,8 @@ mod reading {
                 more: found.more,
                 next_ms: found.next_ms,
                 coverage: found.coverage.into_iter().map(interval).collect(),
+                pass: found.pass,
+                sealed: found.sealed,
                 lost: found.lost.into_iter().map(|(stretch, reason)| (interval(stretch), reason)).collect(),
             })
         }

@@ -91,6 +91,11 @@ pub trait SplitReader {
     fn on_page(&mut self, head: &Head, page: &Splitter) -> Result<(), Error>;
     /// Where to go on if everything handed out so far has been delivered.
     fn resume(&self) -> Option<String>;
+    /// Whether `resume` says more than where the last chunk ended, so that it is worth keeping even if what follows is a
+    /// failure. Asked once for each change.
+    fn take_keep(&mut self) -> bool {
+        false
+    }
     /// Lines for the operator.
     fn take_notes(&mut self) -> Vec<Note> {
         Vec::new()
@@ -122,20 +127,26 @@ pub struct Reader<H: Http> {
     stream: &'static str,
     record_limit: usize,
     page: Option<Page<H::Body>>,
+    /// A failure that is told after the chunk that keeps the position.
+    held: Option<Error>,
     done: bool,
 }
 
 impl<H: Http> Reader<H> {
     /// A reader that hasn't called anything yet.
     pub fn new(reading: Box<dyn SplitReader>, stream: &'static str, record_limit: usize) -> Self {
-        Self { reading, stream, record_limit, page: None, done: false }
+        Self { reading, stream, record_limit, page: None, held: None, done: false }
     }
 
-    /// The next records: about `max_bytes` of them, but one at least, and none after the last chunk.
+    /// The next records: about `max_bytes` of them, but one at least unless only the position is worth
+    /// keeping, and none after the last chunk.
     ///
     /// # Errors
     /// What the service or the host has it; the reader is of no use then.
     pub fn next(&mut self, max_bytes: u32, http: &mut H, log: &mut impl Log) -> Result<Option<Chunk>, Error> {
+        if let Some(error) = self.held.take() {
+            return Err(error);
+        }
         if self.done {
             return Ok(None);
         }
@@ -147,8 +158,14 @@ impl<H: Http> Reader<H> {
         if let Err(error) = result {
             self.page = None;
             self.done = true;
+            if self.reading.take_keep() {
+                chunk.resume = self.reading.resume();
+                self.held = Some(error);
+                return Ok(Some(chunk));
+            }
             return Err(error);
         }
+        self.reading.take_keep();
         chunk.done = self.done;
         chunk.resume = if self.done { None } else { self.reading.resume() };
         Ok(Some(chunk))

@@ -12,6 +12,7 @@ pub mod error;
 pub mod graph;
 pub mod normalize;
 pub mod office365;
+pub mod passes;
 pub mod settings;
 pub mod source;
 pub mod splitter;

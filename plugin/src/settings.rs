@@ -4,9 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock::{HOUR, MINUTE, SECOND};
+use crate::clock::{DAY, HOUR, MINUTE, SECOND};
 use crate::error::{Error, ErrorKind};
+use crate::passes;
 use crate::streams::{AUDIENCE_GRAPH, AUDIENCE_OFFICE365};
+
+/// The oldest pass of the Management Activity API. It lists 7 days, and a pass takes up to 6 hours at a time.
+const OLDEST_PASS: u64 = 156 * HOUR;
+/// The oldest pass of Graph: Entra keeps its logs for 7 days without a premium licence.
+const OLDEST_GRAPH_PASS: u64 = 6 * DAY;
+/// How many passes there can be; each is a number in the state.
+const MOST_PASSES: usize = 12;
 
 /// What an operator can set. Every member but `tenant` has a default.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -25,14 +33,19 @@ pub struct Settings {
     /// How much of the arrival clock every poll of the Management Activity API lists again, in minutes, so that content
     /// that shows up late is found. The host drops what it knows.
     pub office365_overlap_minutes: u32,
+    /// At which ages a stretch of a Management Activity stream is listed again, for content that shows up late: whole
+    /// numbers of minutes, hours or days, such as `15m`.
+    pub passes: Vec<String>,
     /// How long to wait between two polls of a Management Activity stream, in seconds.
     pub office365_poll_seconds: u32,
     /// How far behind now sign-ins and directory audits are read, in minutes: they take that long to appear.
     pub reports_lag_minutes: u32,
     /// How far behind now alerts are read, in minutes.
     pub alerts_lag_minutes: u32,
-    /// How much of the clock every poll of Graph reads again, in minutes, for records that appear late.
-    pub graph_overlap_minutes: u32,
+    /// At which ages a stretch of a Graph stream is read again, for records that appear late: as `passes`.
+    pub graph_passes: Vec<String>,
+    /// Whether a stretch of a Graph stream is read once more after a day.
+    pub graph_sweep: bool,
     /// How long to wait between two polls of a Graph stream, in seconds.
     pub graph_poll_seconds: u32,
     /// The widest window of Graph that is one split, in minutes. A reader narrows a window by itself when the service
@@ -54,10 +67,12 @@ impl Default for Settings {
             endpoints: BTreeMap::new(),
             lookback_hours: 24,
             office365_overlap_minutes: 60,
+            passes: ["15m", "1h", "4h", "24h", "6d"].map(str::to_owned).to_vec(),
             office365_poll_seconds: 180,
             reports_lag_minutes: 10,
             alerts_lag_minutes: 5,
-            graph_overlap_minutes: 120,
+            graph_passes: ["20m", "1h", "4h"].map(str::to_owned).to_vec(),
+            graph_sweep: false,
             graph_poll_seconds: 300,
             window_minutes: 360,
             page_size: 1000,
@@ -98,7 +113,6 @@ impl Settings {
         for (name, value, least, most) in [
             ("lookback_hours", settings.lookback_hours, 0, 24 * 365),
             ("office365_overlap_minutes", settings.office365_overlap_minutes, 0, 12 * 60),
-            ("graph_overlap_minutes", settings.graph_overlap_minutes, 0, 24 * 60),
             ("office365_poll_seconds", settings.office365_poll_seconds, 1, 24 * 3600),
             ("graph_poll_seconds", settings.graph_poll_seconds, 1, 24 * 3600),
             ("window_minutes", settings.window_minutes, 5, 24 * 60),
@@ -112,6 +126,21 @@ impl Settings {
                 return Err(invalid(format!(
                     "The setting `{name}` is {value}; it has to lie between {least} and {most}."
                 )));
+            }
+        }
+        for (member, names, oldest) in
+            [("passes", &settings.passes, OLDEST_PASS), ("graph_passes", &settings.graph_passes, OLDEST_GRAPH_PASS)]
+        {
+            if names.len() > MOST_PASSES {
+                return Err(invalid(format!("The setting `{member}` has more than {MOST_PASSES} members.")));
+            }
+            for name in names {
+                if !passes::parse(name).is_some_and(|age| (5 * MINUTE..=oldest).contains(&age)) {
+                    return Err(invalid(format!(
+                        "The setting `{member}` holds {name:?}; a pass is a whole number of minutes, hours or days such as \"15m\", between 5m and {}.",
+                        passes::name(oldest)
+                    )));
+                }
             }
         }
         Ok(settings)
@@ -146,9 +175,15 @@ impl Settings {
         u64::from(self.office365_overlap_minutes) * MINUTE
     }
 
-    /// `graph_overlap_minutes` in milliseconds.
-    pub fn graph_overlap_ms(&self) -> u64 {
-        u64::from(self.graph_overlap_minutes) * MINUTE
+    /// `passes` in milliseconds.
+    pub fn office365_passes(&self) -> Vec<u64> {
+        self.passes.iter().filter_map(|name| passes::parse(name)).collect()
+    }
+
+    /// `graph_passes`, and the sweep if there is one, in milliseconds.
+    pub fn graph_passes(&self) -> Vec<u64> {
+        let sweep = self.graph_sweep.then_some(DAY);
+        self.graph_passes.iter().filter_map(|name| passes::parse(name)).chain(sweep).collect()
     }
 
     /// `window_minutes` in milliseconds.
@@ -204,6 +239,8 @@ mod tests {
             (r#""endpoints":{"microsoft-graph":"graph"}"#, "endpoints"),
             (r#""window_minutes":0"#, "window_minutes"),
             (r#""page_size":5000"#, "page_size"),
+            (r#""passes":["1h","7d"]"#, "156h"),
+            (r#""graph_passes":["soon"]"#, "graph_passes"),
             (r#""page_size":"many""#, "expected"),
         ] {
             let json = if member.starts_with("\"tenant") {

@@ -40,9 +40,16 @@ pub struct Discovery {
     pub next_ms: u64,
     /// The stretches that are listed completely.
     pub coverage: Vec<Interval>,
+    /// Which reading of its stretches this was: [`LIVE`], or the name of a later pass.
+    pub pass: String,
+    /// Everything before it has had its last pass.
+    pub sealed: Option<u64>,
     /// The stretches that can't be listed any more, with the reason.
     pub lost: Vec<(Interval, String)>,
 }
+
+/// The name of the lane that reads what is new.
+pub const LIVE: &str = "live";
 
 /// How a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

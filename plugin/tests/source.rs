@@ -3,6 +3,12 @@
 
 #[path = "source/graph.rs"]
 mod graph;
+#[path = "source/history.rs"]
+mod history;
+#[path = "source/host.rs"]
+mod host;
+#[path = "source/late.rs"]
+mod late;
 #[path = "source/model.rs"]
 mod model;
 #[path = "source/office365.rs"]

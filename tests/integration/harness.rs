@@ -111,12 +111,10 @@ impl Tenant {
             }
         }
         // Keys of the top level have to stand before the first table.
-        let (top, tables): (Vec<&str>, Vec<&str>) = match addition.find('[') {
-            Some(at) if addition[..at].ends_with('\n') || at == 0 => (vec![&addition[..at]], vec![&addition[at..]]),
-            _ => (vec![addition], vec![]),
-        };
+        let first_table = if addition.starts_with('[') { Some(0) } else { addition.find("\n[").map(|at| at + 1) };
+        let (top, tables) = addition.split_at(first_table.unwrap_or(addition.len()));
         let path = self.path("config.toml");
-        std::fs::write(&path, format!("{}\n{text}\n{}", top.concat(), tables.concat())).expect("a file");
+        std::fs::write(&path, format!("{top}\n{text}\n{tables}")).expect("a file");
         path
     }
 

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use url::Url;
+use url::{Host, Url};
 
 use super::{Failure, Global, exit_codes};
-use crate::config::Config;
+use crate::clock;
+use crate::config::{Config, stream_matches};
 use crate::entra::{Credentials, Endpoints, Tenant, TokenSource};
 use crate::guest::{GuestLimits, Plugin, StreamDescription};
 use crate::http::{self, Allow, Cancel, Client, ProxyUrl, QuotaRule, Timeouts, TokenProvider as _, Transport};
-use crate::ledger::Ledger;
-use crate::pipeline::{Run, RunError, StreamState, Summary};
+use crate::ledger::{Ledger, SinkMark};
+use crate::pipeline::{LoadAgain, Run, RunError, StreamState, Summary};
 use crate::sinks;
 
 /// What `run`, `demo` and `check` need to talk to a tenant.
 pub(super) struct Connection {
     pub(super) plugin: Arc<Plugin>,
+    interruptible: LoadAgain,
     /// The plugin's settings, as JSON text.
     pub(super) settings: String,
     pub(super) streams: Vec<StreamDescription>,
@@ -31,11 +33,7 @@ impl Connection {
     /// Loads the plugin, resolves the tenant and opens the way out. With `patient`, a login service that can't be
     /// reached is tried until it can, or until `cancel` is set.
     pub(super) fn open(config: &Config, global: &Global, cancel: Cancel, patient: bool) -> Result<Self, Failure> {
-        let limits = GuestLimits {
-            memory: config.limits.guest_memory_mib << 20,
-            time: Duration::from_secs(config.limits.guest_seconds),
-        };
-        let plugin = Arc::new(super::plugin::load(global, limits)?);
+        let plugin = Arc::new(super::plugin::load(global, guest_limits(config))?);
         if !plugin.reads() {
             return Err(Failure::new(
                 exit_codes::PLUGIN,
@@ -46,11 +44,13 @@ impl Connection {
         let secret = config.client_secret()?;
         let transport = transport(config)?;
         let endpoints = endpoints(config)?;
+        follow_test_clock(&endpoints)?;
         let tenant: Tenant = config.tenant.parse()?;
         let tenant_id = resolve(&tenant, &endpoints, &transport, &cancel, patient)?;
         let credentials = Credentials::ClientSecret { client_id: config.client_id.trim().to_owned(), secret };
         let tokens = TokenSource::new(tenant_id.parse()?, &endpoints, credentials, transport.clone(), cancel.clone())?;
         let mut http = http::Config::new(transport);
+        http.load_header = Some(crate::entra::LOAD_HEADER);
         for described in &plugin.description().audiences {
             let Some(root) = endpoints.audiences.get(&described.name).map(|endpoint| &endpoint.root) else {
                 return Err(Failure::new(
@@ -96,14 +96,22 @@ impl Connection {
         http.tokens = Arc::new(tokens);
         let client = Client::new(http)?;
         let settings = settings(config, &tenant_id, &endpoints);
-        Ok(Self { plugin, settings, streams, client, cancel, tenant: tenant_id })
+        let interruptible = {
+            let (global, limits) = (global.clone(), guest_limits(config));
+            Box::new(move || super::plugin::load_interruptible(&global, limits).map(Arc::new))
+        };
+        Ok(Self { plugin, interruptible, settings, streams, client, cancel, tenant: tenant_id })
     }
 
-    /// Collects into the configured sinks.
-    pub(super) fn collect(self, config: &Config, until_caught_up: bool) -> Result<Summary, Failure> {
+    /// Collects into the configured sinks. Says what the run did, by stream and by sink.
+    pub(super) fn collect(self, config: &Config, until_caught_up: bool) -> Result<(Summary, Vec<SinkMark>), Failure> {
         let identity = format!("tenant {}, plugin {}", self.tenant, self.plugin.description().name);
         let ledger = Arc::new(Ledger::open(&config.data_dir, &identity)?);
+        ledger.limit_dead_letters(config.dead_letters.max_bytes);
+        check_routes(config, &self.plugin.description().streams, &self.streams)?;
         let sinks = config.sinks.iter().map(sinks::open).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = sinks.iter().map(|output| output.sink.name().to_owned()).collect();
+        let before = ledger.sink_marks()?;
         for stream in &self.streams {
             if !stream.notice.is_empty() {
                 tracing::info!(stream = stream.name, "{}", stream.notice);
@@ -114,17 +122,39 @@ impl Connection {
             settings: self.settings,
             streams: self.streams,
             client: self.client,
-            ledger,
+            ledger: ledger.clone(),
             sinks,
+            interruptible: self.interruptible,
             readers: config.limits.readers,
             batch_bytes: u32::try_from(config.limits.batch_kib << 10).unwrap_or(u32::MAX),
             in_flight_bytes: config.limits.in_flight_mib << 20,
             remember: Duration::from_secs(u64::from(config.limits.remember_days) * 24 * 3600),
+            gap_events: config.gap_events.then_some(self.tenant),
             until_caught_up,
             cancel: self.cancel,
         };
-        crate::pipeline::run(run).map_err(|error: RunError| error.into())
+        let summary = crate::pipeline::run(run).map_err(|error: RunError| Failure::from(error))?;
+        let marks = ledger.sink_marks()?.into_iter().filter(|mark| names.contains(&mark.name));
+        let marks = marks.map(|mark| match before.iter().find(|before| before.name == mark.name) {
+            Some(before) => mark.since(before),
+            None => mark,
+        });
+        Ok((summary, marks.collect()))
     }
+}
+
+/// Sentences about what a finished run found to be lost.
+pub(super) fn gaps(summary: &Summary) -> Vec<String> {
+    let told = |(stream, (counts, status)): (&String, &(_, crate::pipeline::StreamStatus))| {
+        let counts: &crate::ledger::Counts = counts;
+        (status.gaps > 0 || counts.lost > 0).then(|| {
+            format!(
+                "{stream} has lost data in this run: {} stretches that can't be listed any more, {} pieces that can't be read any more. `m365-pipe coverage` lists them with their reasons.",
+                status.gaps, counts.lost
+            )
+        })
+    };
+    summary.iter().filter_map(told).collect()
 }
 
 /// Sentences about the streams of a finished run that did not come to their end.
@@ -149,27 +179,65 @@ pub(super) fn troubles(summary: &Summary) -> Vec<String> {
 
 /// The streams that the configuration names, in the plugin's order.
 fn select(known: &[StreamDescription], patterns: &[String]) -> Result<Vec<StreamDescription>, Failure> {
-    let matches = |pattern: &str, name: &str| {
-        pattern == "*"
-            || pattern == name
-            || pattern.strip_suffix('*').is_some_and(|prefix| prefix.ends_with('.') && name.starts_with(prefix))
-    };
+    check_patterns(known, patterns, "streams")?;
+    Ok(known
+        .iter()
+        .filter(|stream| patterns.iter().any(|pattern| stream_matches(pattern, &stream.name)))
+        .cloned()
+        .collect())
+}
+
+/// Every pattern has to mean a stream.
+fn check_patterns(known: &[StreamDescription], patterns: &[String], key: &str) -> Result<(), Failure> {
     for pattern in patterns {
-        if !known.iter().any(|stream| matches(pattern, &stream.name)) {
-            let nearest = known
-                .iter()
-                .min_by_key(|stream| strsim::damerau_levenshtein(pattern, &stream.name))
-                .map(|stream| stream.name.as_str())
-                .unwrap_or_default();
+        if !known.iter().any(|stream| stream_matches(pattern, &stream.name)) {
+            let names = known.iter().map(|stream| stream.name.as_str());
+            let nearest = names.min_by_key(|name| strsim::damerau_levenshtein(pattern, name)).unwrap_or_default();
             return Err(Failure::new(
                 exit_codes::CONFIGURATION,
                 format!(
-                    "`streams` names {pattern:?}, and there is no such stream or group. Did you mean {nearest:?}? `m365-pipe streams` lists them."
+                    "`{key}` names {pattern:?}, and there is no such stream or group. Did you mean {nearest:?}? `m365-pipe streams` lists them."
                 ),
             ));
         }
     }
-    Ok(known.iter().filter(|stream| patterns.iter().any(|pattern| matches(pattern, &stream.name))).cloned().collect())
+    Ok(())
+}
+
+/// Every sink names streams and datasets that there are, and every collected stream goes somewhere: what no sink takes
+/// would be read and then forgotten.
+fn check_routes(config: &Config, known: &[StreamDescription], collected: &[StreamDescription]) -> Result<(), Failure> {
+    for (index, sink) in config.sinks.iter().enumerate() {
+        check_patterns(known, sink.streams.as_deref().unwrap_or_default(), &format!("sinks.{index}.streams"))?;
+        for dataset in sink.datasets.iter().flatten() {
+            if !known.iter().any(|stream| stream.dataset == *dataset) {
+                let names = known.iter().map(|stream| stream.dataset.as_str());
+                let nearest = names.min_by_key(|name| strsim::damerau_levenshtein(dataset, name)).unwrap_or_default();
+                return Err(Failure::new(
+                    exit_codes::CONFIGURATION,
+                    format!(
+                        "`sinks.{index}.datasets` names {dataset:?}, and there is no such dataset. Did you mean {nearest:?}? `m365-pipe streams` lists them."
+                    ),
+                ));
+            }
+        }
+    }
+    let routes: Vec<sinks::Route> = config.sinks.iter().map(sinks::Route::new).collect();
+    match collected.iter().find(|stream| !routes.iter().any(|route| route.takes(&stream.name, &stream.dataset))) {
+        None => Ok(()),
+        Some(stream) => Err(Failure::new(
+            exit_codes::CONFIGURATION,
+            format!(
+                "No sink takes the stream {}, so its records would go nowhere. Add it to the `streams` and `datasets` of a sink, or leave it out of `streams`.",
+                stream.name
+            ),
+        )),
+    }
+}
+
+/// The bounds on the plugin.
+pub(super) fn guest_limits(config: &Config) -> GuestLimits {
+    GuestLimits { memory: config.limits.guest_memory_mib << 20, time: Duration::from_secs(config.limits.guest_seconds) }
 }
 
 /// Fails if Entra ID refuses the credentials for every audience: nothing could be collected. A refusal for one of them is
@@ -199,8 +267,29 @@ fn transport(config: &Config) -> Result<Transport, Failure> {
     })
 }
 
+/// Goes by the test clock, if there is one and if everything that is asked is on this machine.
+fn follow_test_clock(endpoints: &Endpoints) -> Result<(), Failure> {
+    let Ok(setting) = std::env::var(clock::ENVIRONMENT) else { return Ok(()) };
+    let loopback = |url: &Url| match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        _ => false,
+    };
+    let mut roots = endpoints.audiences.values().map(|endpoint| &endpoint.root);
+    if !loopback(&endpoints.login) || !roots.all(loopback) {
+        return Err(Failure::new(
+            exit_codes::CONFIGURATION,
+            format!(
+                "{} is set, which is for tests against a simulated tenant, and `endpoints` doesn't put everything on a loopback address. Unset it.",
+                clock::ENVIRONMENT
+            ),
+        ));
+    }
+    clock::set(&setting).map_err(|error| Failure::new(exit_codes::CONFIGURATION, error))
+}
+
 /// The cloud's addresses, with what the configuration puts elsewhere.
-fn endpoints(config: &Config) -> Result<Endpoints, Failure> {
+pub(super) fn endpoints(config: &Config) -> Result<Endpoints, Failure> {
     let parse = |key: &str, text: &str| {
         Url::parse(text).map_err(|error| {
             Failure::new(
@@ -247,7 +336,7 @@ fn passes(error: &http::Error) -> bool {
 }
 
 /// The object that configures the plugin's source and transform.
-fn settings(config: &Config, tenant: &str, endpoints: &Endpoints) -> String {
+pub(super) fn settings(config: &Config, tenant: &str, endpoints: &Endpoints) -> String {
     let roots: Map<String, Value> = endpoints
         .audiences
         .iter()

@@ -59,7 +59,7 @@ impl Demo {
 
         let cancel = super::run::cancel_on_signals()?;
         let connection = Connection::open(&config, global, cancel, false)?;
-        let summary = connection.collect(&config, true)?;
+        let (summary, _) = connection.collect(&config, true)?;
         // The events are out before the table that follows them.
         std::io::stdout().flush().map_err(|error| Failure::stdout(&error))?;
         report(&summary, &tenant.served())

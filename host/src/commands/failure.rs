@@ -15,13 +15,13 @@ pub mod exit_codes {
     pub const FOUND: u8 = 1;
     /// The arguments or the configuration can't be used.
     pub const CONFIGURATION: u8 = 2;
-    /// `normalize` rejected records.
+    /// `normalize` rejected records, or `dead-letters replay` did not deliver all of its letters.
     pub const REJECTS: u8 = 3;
     /// The plugin can't be loaded, or failed.
     pub const PLUGIN: u8 = 4;
     /// The run ended with streams that are blocked or not read to their end.
     pub const INCOMPLETE: u8 = 5;
-    /// A sink can't be written to, or a disk is full.
+    /// A sink can't be written to, a disk is full, or the dead letters are.
     pub const SINK: u8 = 6;
     /// The data directory can't be used, or is in use by another process.
     pub const LEDGER: u8 = 7;
@@ -38,10 +38,10 @@ Exit codes:
    0  all is well
    1  validate found something invalid; check found a stream that doesn't work
    2  the arguments or the configuration can't be used
-   3  normalize rejected records
+   3  normalize rejected records; dead-letters replay did not deliver all of its letters
    4  the plugin can't be loaded, or failed
    5  the run ended with streams that are blocked or not read to their end
-   6  a sink can't be written to, or its disk is full
+   6  a sink can't be written to, its disk is full, or the dead letters are
    7  the data directory can't be used, or another process uses it
    8  the tenant or the credentials were refused
    9  a service can't be reached
@@ -117,14 +117,16 @@ impl From<GuestError> for Failure {
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        let code = if matches!(error, LedgerError::DiskFull { .. }) { exit_codes::SINK } else { exit_codes::LEDGER };
+        let full = matches!(error, LedgerError::DiskFull { .. } | LedgerError::LettersFull { .. });
+        let code = if full { exit_codes::SINK } else { exit_codes::LEDGER };
         Self::new(code, error.to_string())
     }
 }
 
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
-        Self::new(exit_codes::SINK, error.to_string())
+        let configuration = error.trouble == crate::sinks::Trouble::Configuration;
+        Self::new(if configuration { exit_codes::CONFIGURATION } else { exit_codes::SINK }, error.to_string())
     }
 }
 
@@ -149,7 +151,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::Sink(error) => error.into(),
             RunError::Ledger(error) => error.into(),
-            RunError::Thread(_) => Self::new(exit_codes::PLUGIN, error.to_string()),
+            RunError::Transform(_) | RunError::Thread(_) => Self::new(exit_codes::PLUGIN, error.to_string()),
         }
     }
 }

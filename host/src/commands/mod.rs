@@ -2,6 +2,8 @@
 
 mod check;
 mod collect;
+mod coverage;
+mod dead_letters;
 mod demo;
 mod failure;
 mod normalize;
@@ -59,6 +61,10 @@ enum Command {
     Streams(streams::Streams),
     /// Test the connection of every configured stream, without changing anything.
     Check(check::Check),
+    /// Show, replay or drop records that could not be normalised or delivered.
+    DeadLetters(dead_letters::DeadLetters),
+    /// Show what was listed and read of each stream, how often, and what is missing: gaps first.
+    Coverage(coverage::Coverage),
 }
 
 /// Parses the arguments and runs the command.
@@ -75,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Schema(command) => command.run(&cli.global),
         Command::Streams(command) => command.run(&cli.global),
         Command::Check(command) => command.run(&cli.global),
+        Command::DeadLetters(command) => command.run(&cli.global),
+        Command::Coverage(command) => command.run(),
     };
     match result {
         Ok(code) => code,

@@ -112,7 +112,7 @@ impl<W: Write> Job<'_, W> {
             if data.len() >= BATCH_BYTES || (read == 0 && !numbers.is_empty()) {
                 let count = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
                 let batch = Batch { count, data: std::mem::take(&mut data) };
-                let output = self.transformer.process(self.stream, &batch, now_ms())?;
+                let output = self.transformer.process(self.stream, "", &batch, now_ms())?;
                 self.write(name, &numbers, &batch, &output)?;
                 numbers.clear();
                 data = batch.data;

@@ -11,6 +11,12 @@ pub(super) fn load(global: &Global, limits: GuestLimits) -> Result<Plugin, LoadE
     Plugin::load(&file, cache_folder().as_deref(), limits)
 }
 
+/// The same as one that can be interrupted: slower, and a guest that hangs ends its call and not the process.
+pub(super) fn load_interruptible(global: &Global, limits: GuestLimits) -> Result<Plugin, LoadError> {
+    let file = global.plugin.clone().map_or(PluginFile::BuiltInInterruptible, PluginFile::File);
+    Plugin::load(&file, cache_folder().as_deref(), limits)
+}
+
 /// `$M365_PIPE_CACHE`, or the place where programs keep what they can make again.
 fn cache_folder() -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

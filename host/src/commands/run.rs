@@ -7,10 +7,11 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::collect::{Connection, troubles};
+use super::collect::{Connection, gaps, troubles};
 use super::table::layout;
 use super::{Failure, Global, exit_codes};
 use crate::http::Cancel;
+use crate::ledger::SinkMark;
 use crate::pipeline::Summary;
 
 /// Collect from a tenant and deliver to the configured sinks. SIGINT and SIGTERM stop cleanly: what was read is
@@ -35,8 +36,11 @@ impl Run {
             other => other?,
         };
         tracing::info!(streams = connection.streams.len(), data_dir = %config.data_dir.display(), "Collecting.");
-        let summary = connection.collect(&config, self.until_caught_up)?;
-        eprint!("{}", table(&summary));
+        let (summary, sinks) = connection.collect(&config, self.until_caught_up)?;
+        eprint!("{}\n{}", table(&summary), sink_table(&sinks));
+        for gap in gaps(&summary) {
+            eprintln!("m365-pipe: {gap}");
+        }
         if !self.until_caught_up {
             return Ok(ExitCode::SUCCESS);
         }
@@ -66,6 +70,18 @@ pub(super) fn cancel_on_signals() -> Result<Cancel, Failure> {
         }
     });
     Ok(cancel)
+}
+
+/// What each sink took, in lines.
+fn sink_table(sinks: &[SinkMark]) -> String {
+    let rows: Vec<Vec<String>> = sinks
+        .iter()
+        .map(|sink| {
+            let counts = [sink.delivered, sink.refused, sink.missed];
+            [sink.name.clone()].into_iter().chain(counts.iter().map(u64::to_string)).collect()
+        })
+        .collect();
+    layout(&["SINK", "DELIVERED", "REFUSED", "MISSED"], &rows)
 }
 
 fn table(summary: &Summary) -> String {

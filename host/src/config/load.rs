@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Config, SinkKind, json_schema};
+use super::{Config, SinkConfig, SinkKind, json_schema};
 
 /// Why a configuration can't be used. The text says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,10 @@ fn known_keys(table: &str) -> Vec<String> {
             node.get("properties").and_then(|map| map.get(step)).or_else(|| node.get("additionalProperties"))
         };
         let Some(next) = next else { return Vec::new() };
-        node = match next.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
+        // A table that may be absent is a choice between its definition and null.
+        let choices = next.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+        let reference = [next].into_iter().chain(choices).find_map(|choice| choice.get("$ref"));
+        node = match reference.and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
             Some(pointer) => schema.pointer(pointer).unwrap_or(next),
             None => next,
         };
@@ -133,26 +136,62 @@ fn check_sense(config: &Config) -> Result<(), ConfigError> {
     if config.sinks.is_empty() {
         return Err(ConfigError::new("`sinks` is empty. Name at least one sink, or leave it out for standard output."));
     }
-    let mut files = Vec::new();
+    let mut taken: Vec<(String, &str)> = Vec::new();
     for (index, sink) in config.sinks.iter().enumerate() {
-        match (sink.kind, &sink.path) {
-            (SinkKind::File, None) => {
-                return Err(ConfigError::new(format!("sinks.{index} is of type `file` and has no `path`. Add one.")));
-            }
-            (SinkKind::Stdout, Some(_)) => {
-                return Err(ConfigError::new(format!(
-                    "sinks.{index} is of type `stdout` and has a `path`. Make it `type = \"file\"`, or remove the path."
-                )));
-            }
-            (SinkKind::File, Some(path)) if files.contains(&path) => {
-                return Err(ConfigError::new(format!(
-                    "Two sinks write to {}. Give each a file of its own.",
-                    path.display()
-                )));
-            }
-            (SinkKind::File, Some(path)) => files.push(path),
-            (SinkKind::Stdout, None) => {}
+        check_sink(index, sink)?;
+        let (place, what) = match (sink.kind, &sink.path, &sink.url) {
+            (SinkKind::File, Some(path), _) => (path.display().to_string(), "a file of its own"),
+            (SinkKind::Http, _, Some(url)) => (url.clone(), "a `name` of its own"),
+            _ => ("standard output".to_owned(), "a place of its own"),
+        };
+        let name = sink.name.clone().filter(|_| sink.kind == SinkKind::Http).unwrap_or(place);
+        if taken.iter().any(|(other, _)| *other == name) {
+            return Err(ConfigError::new(format!("Two sinks write to {name}. Give each {what}.")));
         }
+        taken.push((name, what));
+        if let Some(name) = &sink.name
+            && config.sinks[..index].iter().any(|other| other.name.as_ref() == Some(name))
+        {
+            return Err(ConfigError::new(format!("Two sinks have the name {name:?}. Give each a name of its own.")));
+        }
+    }
+    Ok(())
+}
+
+fn check_sink(index: usize, sink: &SinkConfig) -> Result<(), ConfigError> {
+    let kind = match sink.kind {
+        SinkKind::Stdout => "stdout",
+        SinkKind::File => "file",
+        SinkKind::Http => "http",
+    };
+    if sink.kind == SinkKind::Stdout && sink.path.is_some() {
+        return Err(ConfigError::new(format!(
+            "sinks.{index} is of type `stdout` and has a `path`. Make it `type = \"file\"`, or remove the path."
+        )));
+    }
+    if let Some(key) = sink.foreign_keys().first() {
+        return Err(ConfigError::new(format!(
+            "sinks.{index} is of type `{kind}` and has the key `{key}`, which means nothing there. Remove it, or change the type."
+        )));
+    }
+    if sink.kind == SinkKind::File && sink.path.is_none() {
+        return Err(ConfigError::new(format!("sinks.{index} is of type `file` and has no `path`. Add one.")));
+    }
+    if sink.kind == SinkKind::Http && sink.url.is_none() {
+        return Err(ConfigError::new(format!("sinks.{index} is of type `http` and has no `url`. Add one.")));
+    }
+    if sink.kind == SinkKind::Stdout && sink.optional {
+        return Err(ConfigError::new(format!(
+            "sinks.{index} is of type `stdout` and can't be `optional`: half a line that went out can't be taken back."
+        )));
+    }
+    if let Some(rotate) = &sink.rotate
+        && rotate.max_bytes.is_none()
+        && rotate.max_age_minutes.is_none()
+    {
+        return Err(ConfigError::new(format!(
+            "sinks.{index}.rotate says not when. Give it `max_bytes`, `max_age_minutes`, or both."
+        )));
     }
     Ok(())
 }
@@ -230,5 +269,14 @@ mod tests {
             error("[[sinks]]\ntype = \"file\"\npath = \"x\"\n[[sinks]]\ntype = \"file\"\npath = \"x\"")
                 .contains("Two sinks")
         );
+        assert!(error("[[sinks]]\ntype = \"http\"").contains("has no `url`"));
+        assert!(error("[[sinks]]\ntype = \"file\"\npath = \"x\"\nurl = \"https://x\"").contains("the key `url`"),);
+        let http = "[[sinks]]\ntype = \"http\"\nurl = \"https://x.example\"\n";
+        assert!(error(&format!("{http}{http}")).contains("Give each a `name` of its own"));
+        assert!(parse(&format!("{GOOD}\n{http}name = \"a\"\n{http}name = \"b\"")).is_ok());
+        assert!(error(&format!("{http}name = \"a\"\n{http}name = \"a\"")).contains("Two sinks"));
+        assert!(error("[[sinks]]\ntype = \"file\"\npath = \"x\"\nrotate = {}").contains("says not when"));
+        assert!(error("[[sinks]]\ntype = \"file\"\npath = \"x\"\nrotate = {max_byte = 1}").contains("`max_bytes`"));
+        assert!(error(&format!("{http}auth = {{barer = {{}}}}")).contains("`bearer`"));
     }
 }

@@ -4,6 +4,7 @@
 
 mod load;
 mod secrets;
+mod sinks;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,6 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, load, parse};
+pub use secrets::{HeaderConfig, SecretSource};
+pub use sinks::{
+    AuthConfig, Compression, HttpEncoding, RotateConfig, SinkConfig, SinkFormat, SinkKind, stream_matches,
+};
 
 use crate::entra::Cloud;
 
@@ -39,9 +44,16 @@ pub struct Config {
     /// The streams to collect, by name (`office365.exchange`) or by group (`office365.*`, `graph.signins.*`, `*`).
     #[serde(default = "every_stream")]
     pub streams: Vec<String>,
-    /// Where events or records go. All of them have to confirm before a position moves on.
+    /// Where events or records go. All of them, but for the optional ones, have to confirm before a position moves on.
     #[serde(default = "stdout_only")]
     pub sinks: Vec<SinkConfig>,
+    /// Records that gave no event, or that a sink refused.
+    #[serde(default)]
+    pub dead_letters: DeadLettersConfig,
+    /// Whether a declared gap (what can't be read any more) is also delivered as an event, to the sinks that take OCSF events
+    /// of its stream.
+    #[serde(default)]
+    pub gap_events: bool,
     /// How the source reads.
     #[serde(default)]
     pub source: SourceConfig,
@@ -76,42 +88,6 @@ enum CloudName {
     China,
 }
 
-/// Where a sink delivers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SinkKind {
-    /// Standard output, newline-delimited JSON.
-    Stdout,
-    /// A file that is appended to, newline-delimited JSON.
-    File,
-}
-
-/// What a sink delivers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SinkFormat {
-    /// Normalised OCSF events.
-    #[default]
-    Ocsf,
-    /// Records as they came, each wrapped with its dataset, vendor and product.
-    Raw,
-}
-
-/// One destination.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[schemars(extend("additionalProperties" = false))]
-pub struct SinkConfig {
-    /// The kind of sink.
-    #[serde(rename = "type")]
-    pub kind: SinkKind,
-    /// What is delivered: `ocsf` or `raw`.
-    #[serde(default)]
-    pub format: SinkFormat,
-    /// For `file`: the file to append to. Its folder has to exist.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-}
-
 /// How the source reads. Every member is passed to the plugin, whose own defaults apply where one is absent.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
@@ -123,6 +99,12 @@ pub struct SourceConfig {
     /// The `PublisherIdentifier` of the Management Activity API: a tenant GUID. The default is the tenant's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publisher: Option<String>,
+    /// At which ages a stretch of a Management Activity stream is listed again, for content that shows up late: whole
+    /// numbers of minutes, hours or days, from `5m` to `156h`. The plugin's default is 15m, 1h, 4h, 24h and 6d. What is new
+    /// always goes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12), inner(regex(pattern = r"^[0-9]+[mhd]$")))]
+    pub passes: Option<Vec<String>>,
     /// How many minutes of the arrival clock each poll of the Management Activity API lists again, for late content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 720))]
@@ -139,10 +121,14 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1440))]
     pub alerts_lag_minutes: Option<u32>,
-    /// How many minutes each poll of a Graph stream reads again, for records that appear late.
+    /// At which ages a stretch of a Graph stream is read again, for records that appear late: as `passes`, from `5m` to
+    /// `6d`. The plugin's default is 20m, 1h and 4h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1440))]
-    pub graph_overlap_minutes: Option<u32>,
+    #[schemars(length(max = 12), inner(regex(pattern = r"^[0-9]+[mhd]$")))]
+    pub graph_passes: Option<Vec<String>>,
+    /// Whether each stretch of a Graph stream is read once more when it is a day old. The plugin's default is no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph_sweep: Option<bool>,
     /// The seconds between two polls of a Graph stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
@@ -259,6 +245,23 @@ impl Default for LimitsConfig {
     }
 }
 
+/// Where records wait that gave no event, or that a sink refused: in the ledger, until somebody looks at them.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("additionalProperties" = false))]
+pub struct DeadLettersConfig {
+    /// How many bytes they may take. It warns from 80 % on; once they are full, delivery is held up until some are
+    /// replayed or dropped (`m365-pipe dead-letters`): no record is thrown away.
+    #[schemars(range(min = 65536))]
+    pub max_bytes: u64,
+}
+
+impl Default for DeadLettersConfig {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30 }
+    }
+}
+
 /// A request rate.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
@@ -294,7 +297,7 @@ fn every_stream() -> Vec<String> {
 }
 
 fn stdout_only() -> Vec<SinkConfig> {
-    vec![SinkConfig { kind: SinkKind::Stdout, format: SinkFormat::Ocsf, path: None }]
+    vec![SinkConfig::new(SinkKind::Stdout)]
 }
 
 /// The JSON Schema of the configuration file, as it stands in `schemas/config.schema.json`.

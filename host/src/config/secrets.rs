@@ -1,7 +1,68 @@
 //! Secrets come from an environment variable or a file, never from the text of the configuration.
 
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Config, ConfigError};
 use crate::http::Secret;
+
+/// Where a secret is: in an environment variable, or in a file.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("additionalProperties" = false))]
+pub struct SecretSource {
+    /// The environment variable that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// The file that holds it; a line break at its end is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
+impl SecretSource {
+    /// The secret. `key` is the configuration key to name in an error.
+    ///
+    /// # Errors
+    /// If neither or both places are named, or the place is empty or can't be read.
+    pub fn read(&self, key: &str) -> Result<Secret, ConfigError> {
+        match (&self.env, &self.file) {
+            (Some(name), None) => from_env(name, &format!("{key}.env")),
+            (None, Some(path)) => from_file(path, &format!("{key}.file")),
+            (None, None) => Err(ConfigError(format!("`{key}` names no place. Give it `env` or `file`."))),
+            (Some(_), Some(_)) => Err(ConfigError(format!("`{key}` has both `env` and `file`. Keep one of them."))),
+        }
+    }
+}
+
+/// The value of a header: in plain text, or a secret that is somewhere else.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("additionalProperties" = false))]
+pub struct HeaderConfig {
+    /// The value itself, for what is no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The environment variable that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// The file that holds it; a line break at its end is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
+impl HeaderConfig {
+    /// The value. `key` is the configuration key to name in an error.
+    ///
+    /// # Errors
+    /// If not exactly one place is named, or the place is empty or can't be read.
+    pub fn read(&self, key: &str) -> Result<Secret, ConfigError> {
+        match &self.value {
+            Some(value) if self.env.is_none() && self.file.is_none() => Ok(Secret::new(value.clone())),
+            Some(_) => Err(ConfigError(format!("`{key}` has a `value` and another place besides. Keep one of them."))),
+            None => SecretSource { env: self.env.clone(), file: self.file.clone() }.read(key),
+        }
+    }
+}
 
 impl Config {
     /// The client secret, from where the configuration says.
@@ -9,40 +70,38 @@ impl Config {
     /// # Errors
     /// If neither or both places are named, or the place is empty or can't be read.
     pub fn client_secret(&self) -> Result<Secret, ConfigError> {
-        let (text, place) = match (&self.client_secret_env, &self.client_secret_file) {
-            (Some(name), None) => {
-                let text = std::env::var(name).map_err(|_| {
-                    ConfigError(format!(
-                        "The environment variable {name} that `client_secret_env` names isn't set. Set it to the client secret."
-                    ))
-                })?;
-                (text, format!("The environment variable {name}"))
-            }
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    ConfigError(format!(
-                        "The file {} that `client_secret_file` names can't be read: {error}.",
-                        path.display()
-                    ))
-                })?;
-                (text, format!("The file {}", path.display()))
-            }
-            (None, None) => {
-                return Err(ConfigError(
-                    "No client secret is configured. Name where it is, by `client_secret_env` or `client_secret_file`."
-                        .to_owned(),
-                ));
-            }
-            (Some(_), Some(_)) => {
-                return Err(ConfigError(
-                    "Both `client_secret_env` and `client_secret_file` are set. Keep one of them.".to_owned(),
-                ));
-            }
-        };
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
-            return Err(ConfigError(format!("{place} is empty. Put the client secret's Value there.")));
+        match (&self.client_secret_env, &self.client_secret_file) {
+            (Some(name), None) => from_env(name, "client_secret_env"),
+            (None, Some(path)) => from_file(path, "client_secret_file"),
+            (None, None) => Err(ConfigError(
+                "No client secret is configured. Name where it is, by `client_secret_env` or `client_secret_file`."
+                    .to_owned(),
+            )),
+            (Some(_), Some(_)) => Err(ConfigError(
+                "Both `client_secret_env` and `client_secret_file` are set. Keep one of them.".to_owned(),
+            )),
         }
-        Ok(Secret::new(text.to_owned()))
     }
+}
+
+fn from_env(name: &str, key: &str) -> Result<Secret, ConfigError> {
+    let text = std::env::var(name).map_err(|_| {
+        ConfigError(format!("The environment variable {name} that `{key}` names isn't set. Set it to the secret."))
+    })?;
+    secret(&text, &format!("The environment variable {name} that `{key}` names"))
+}
+
+fn from_file(path: &Path, key: &str) -> Result<Secret, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        ConfigError(format!("The file {} that `{key}` names can't be read: {error}.", path.display()))
+    })?;
+    secret(&text, &format!("The file {} that `{key}` names", path.display()))
+}
+
+fn secret(text: &str, place: &str) -> Result<Secret, ConfigError> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(ConfigError(format!("{place} is empty. Put the secret there.")));
+    }
+    Ok(Secret::new(text.to_owned()))
 }

@@ -15,13 +15,13 @@ pub(super) trait Clock: Send + Sync {
     fn wait(&self, time: Duration, cancel: &Cancel) -> Result<(), Error>;
 }
 
-/// The system's monotonic clock.
+/// The host's monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Monotonic;
 
 impl Clock for Monotonic {
     fn now(&self) -> Instant {
-        Instant::now()
+        crate::clock::instant()
     }
 
     fn wait(&self, time: Duration, cancel: &Cancel) -> Result<(), Error> {

@@ -302,6 +302,13 @@ pub(super) fn explain(status: u16, body: &[u8], retry_after: Option<Duration>, s
             again: Again::Throttled,
         },
         None if status >= 500 || status == 408 => &TRANSIENT,
+        None if body.trim_ascii_start().starts_with(b"<") => &Meaning {
+            codes: &[],
+            kind: Unavailable,
+            sentence: "Something between this machine and Entra ID answered in its place, with an HTML page.",
+            mend: "It is tried again; if it stays, look at the proxy, the gateway or the firewall.",
+            again: Again::Soon,
+        },
         None => oauth.unwrap_or(&UNKNOWN),
     };
     let name = match (code, oauth.is_some()) {

@@ -119,7 +119,7 @@ fn unknown_refusals_still_get_a_sentence() {
             "invalid_request",
         ),
         (400, r#"{"error":"canary"}"#.to_owned(), ErrorKind::Unauthenticated, Again::AfterMending, "login-400"),
-        (403, "<html>canary</html>".to_owned(), ErrorKind::Unauthenticated, Again::AfterMending, "login-403"),
+        (403, "<html>canary</html>".to_owned(), ErrorKind::Unavailable, Again::Soon, "login-403"),
         (302, String::new(), ErrorKind::Unauthenticated, Again::AfterMending, "login-302"),
         (408, String::new(), ErrorKind::Unavailable, Again::Soon, "login-408"),
         (503, "<html>canary</html>".to_owned(), ErrorKind::Unavailable, Again::Soon, "login-503"),

@@ -48,6 +48,11 @@ impl Login {
         Ok(Self { client: Client::new(config)?, root: root.clone(), clock, cancel })
     }
 
+    /// By how many milliseconds the login host's clock is ahead of this machine's, if it has answered.
+    pub(super) fn clock_skew_ms(&self) -> Option<i64> {
+        self.client.clock_skew_ms()
+    }
+
     /// GETs the JSON at the path below the root.
     pub(super) fn get(&self, path: &[&str], subject: &Subject) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.exchange(&Request::get(self.url(path)?, None, QUOTA), subject)

@@ -14,4 +14,8 @@ pub use errors::{Again, Meaning, meaning};
 pub use tenant::{Tenant, tenant_id};
 pub use token::{Credentials, TokenSource};
 
+/// The header in which Microsoft's identity services tell how much of a request limit is used (Microsoft Graph throttling
+/// limits, identity and access).
+pub const LOAD_HEADER: &str = "x-ms-throttle-limit-percentage";
+
 pub use crate::http::Secret;

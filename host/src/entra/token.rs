@@ -290,6 +290,10 @@ impl TokenProvider for TokenSource {
         }
         self.fetch(name, audience)
     }
+
+    fn clock_skew_ms(&self) -> Option<i64> {
+        self.login.clock_skew_ms()
+    }
 }
 
 impl fmt::Debug for TokenSource {

@@ -115,6 +115,11 @@ impl SourceInstance {
         result.map_err(GuestError::trap)
     }
 
+    /// Says which split is read, in case the plugin hangs on it.
+    pub(super) fn is_for(&self, split: &Split) {
+        self.store.data().activity.is_for(&split.stream, &split.id);
+    }
+
     pub(super) fn open(mut self, split: &Split, resume: Option<&str>, now_ms: u64) -> Result<Reader, GuestError> {
         let reader = call!(
             self,
@@ -163,6 +168,11 @@ impl TransformInstance {
         let mut this = Self { store, guest };
         call!(this, this.guest.log_pipeline_plugin_transform().call_configure(&mut this.store, settings))?;
         Ok(this)
+    }
+
+    /// Says whose records come next, in case the plugin hangs on one of them.
+    pub fn is_for(&mut self, stream: &str, split: &str) {
+        self.store.data().activity.is_for(stream, split);
     }
 
     /// Normalises a batch of records of one stream.

@@ -44,9 +44,19 @@ impl GuestLimits {
 pub(super) struct Activity {
     /// Milliseconds since [`start`] plus one; 0 while the guest isn't running.
     since: AtomicU64,
+    /// The stream and the split that it works on, once that is known.
+    work: Mutex<Option<(String, String)>>,
 }
 
 impl Activity {
+    /// What the guest works on from now on.
+    pub(super) fn is_for(&self, stream: &str, split: &str) {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if work.as_ref().is_none_or(|(known, id)| known != stream || id != split) {
+            *work = Some((stream.to_owned(), split.to_owned()));
+        }
+    }
+
     /// The guest begins, or goes on after the host did something for it.
     pub(super) fn enter(&self) {
         self.since.store(now().saturating_add(1), Ordering::Relaxed);
@@ -78,46 +88,70 @@ fn now() -> u64 {
 /// The exit code of a process that the watchdog ended.
 pub const WATCHDOG_EXIT_CODE: i32 = 70;
 
+/// What is done with the stream and the split on which a guest hangs, before the process ends.
+pub type WhenStuck = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+/// How often the watchdog looks, at most.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Looks after the guests that run without epoch checks.
-#[derive(Debug)]
 pub(super) struct Watchdog {
     guests: Arc<Mutex<Vec<Weak<Activity>>>>,
+    when_stuck: Arc<OnceLock<WhenStuck>>,
 }
 
 impl Watchdog {
     /// Starts the thread that ends the process when a guest computes for longer than `limit`.
     pub(super) fn start(limit: Duration) -> Self {
         let guests: Arc<Mutex<Vec<Weak<Activity>>>> = Arc::default();
-        let watched = Arc::downgrade(&guests);
+        let when_stuck: Arc<OnceLock<WhenStuck>> = Arc::default();
+        let (watched, note) = (Arc::downgrade(&guests), when_stuck.clone());
         std::thread::spawn(move || {
             while let Some(guests) = watched.upgrade() {
                 let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
-                guests.retain(|guest| match guest.upgrade() {
-                    None => false,
-                    Some(activity) => {
-                        if activity.busy() > limit {
-                            tracing::error!(
-                                seconds = limit.as_secs(),
-                                "The plugin computed for longer than guest_seconds without any progress. The process ends \
-                                 now; start it again and it goes on from its last commit. If it happens again at the \
-                                 same place, report it as a fault of the plugin."
-                            );
-                            std::process::exit(WATCHDOG_EXIT_CODE);
-                        }
-                        true
-                    }
-                });
+                guests.retain(|guest| guest.strong_count() > 0);
+                let busy: Vec<Arc<Activity>> =
+                    guests.iter().filter_map(Weak::upgrade).filter(|activity| activity.busy() > limit).collect();
                 drop(guests);
-                std::thread::sleep(Duration::from_secs(1));
+                if !busy.is_empty() {
+                    end(&busy, limit, note.get());
+                }
+                std::thread::sleep(LOOK.min(limit / 4).max(Duration::from_millis(10)));
             }
         });
-        Self { guests }
+        Self { guests, when_stuck }
+    }
+
+    /// Says what to do before the process is ended. The first one counts.
+    pub(super) fn when_stuck(&self, note: WhenStuck) {
+        let _ = self.when_stuck.set(note);
     }
 
     /// Adds a guest to those looked after.
     pub(super) fn watch(&self, activity: &Arc<Activity>) {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(activity));
     }
+}
+
+/// Notes what the stuck guests work on, and ends the process.
+fn end(stuck: &[Arc<Activity>], limit: Duration, note: Option<&WhenStuck>) -> ! {
+    for activity in stuck {
+        let work = activity.work.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (stream, split) = work.unwrap_or_default();
+        tracing::error!(
+            stream,
+            split,
+            seconds = limit.as_secs_f32(),
+            "The plugin computed for longer than guest_seconds without any progress. The process ends now. Start it again: \
+             it goes on from its last commit, finds the record on which the plugin hangs, and puts it aside."
+        );
+        if let Some(note) = note
+            && !split.is_empty()
+        {
+            note(&stream, &split);
+        }
+    }
+    std::process::exit(WATCHDOG_EXIT_CODE);
 }
 
 #[cfg(test)]

@@ -16,5 +16,5 @@ pub use bindings::{
     StreamDescription,
 };
 pub use instance::{GuestError, Reader, SourceInstance, TransformInstance};
-pub use limits::GuestLimits;
+pub use limits::{GuestLimits, WhenStuck};
 pub use plugin::{LoadError, Plugin, PluginFile};

@@ -12,7 +12,7 @@ use super::bindings::{PluginDescription, source, transform};
 use super::cache;
 use super::imports::GuestState;
 use super::instance::{GuestError, Reader, SourceInstance, TransformInstance};
-use super::limits::{GuestLimits, Watchdog};
+use super::limits::{GuestLimits, Watchdog, WhenStuck};
 use crate::http::{Cancel, Client};
 
 /// The component that is part of this program.
@@ -24,8 +24,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// Which component to load.
 #[derive(Debug, Clone)]
 pub enum PluginFile {
-    /// The one that is part of this program.
+    /// The one that is part of this program, without epoch checks and under the watchdog.
     BuiltIn,
+    /// The same with epoch checks: slower, and a guest that hangs ends its call and not the process.
+    BuiltInInterruptible,
     /// Another one, which runs with epoch checks.
     File(PathBuf),
 }
@@ -112,7 +114,11 @@ impl Plugin {
     /// If there is no such file, or it isn't a component of one of the plugin worlds.
     pub fn load(file: &PluginFile, cache: Option<&Path>, limits: GuestLimits) -> Result<Self, LoadError> {
         let (name, bytes, trusted) = match file {
-            PluginFile::BuiltIn => ("the built-in plugin".to_owned(), std::borrow::Cow::Borrowed(BUILT_IN), true),
+            PluginFile::BuiltIn | PluginFile::BuiltInInterruptible => (
+                "the built-in plugin".to_owned(),
+                std::borrow::Cow::Borrowed(BUILT_IN),
+                matches!(file, PluginFile::BuiltIn),
+            ),
             PluginFile::File(path) => {
                 let name = path.display().to_string();
                 let bytes = std::fs::read(path)
@@ -194,6 +200,14 @@ impl Plugin {
         self.source.is_some()
     }
 
+    /// Says what to do with the stream and the split on which the plugin hangs, before the watchdog ends the process. The
+    /// first call counts; a plugin that can be interrupted never comes to it.
+    pub fn when_stuck(&self, note: WhenStuck) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.when_stuck(note);
+        }
+    }
+
     /// The text of one of the plugin's schemas.
     ///
     /// # Errors
@@ -244,7 +258,9 @@ impl Plugin {
         resume: Option<&str>,
         now_ms: u64,
     ) -> Result<Reader, GuestError> {
-        self.source(settings, &split.stream, client, cancel)?.open(split, resume, now_ms)
+        let source = self.source(settings, &split.stream, client, cancel)?;
+        source.is_for(split);
+        source.open(split, resume, now_ms)
     }
 
     /// An instance that normalises, configured, without a way out.

@@ -4,9 +4,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::Error;
+use crate::clock;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -49,21 +50,23 @@ impl Cancel {
     /// Waits for `time`, or fails as soon as the signal is set.
     pub fn wait(&self, time: Duration) -> Result<(), Error> {
         // A time that the clock can't reach is as good as a very long one.
-        let end = Instant::now() + time.min(LONGEST_WAIT);
+        let end = clock::instant() + time.min(LONGEST_WAIT);
         let mut guard = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             self.check()?;
-            let left = end.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 return Ok(());
             }
-            guard = self.0.bell.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+            guard = self.0.bell.wait_timeout(guard, clock::real(left)).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::http::ErrorKind;
 

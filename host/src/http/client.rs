@@ -3,6 +3,7 @@
 //! Invariant: a token is put on last, on a request that passed the gate for that token's audience, and on no other.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +17,7 @@ use super::cancel::Cancel;
 use super::config::{Config, Timeouts, TokenProvider, Transport};
 use super::error::{Error, ErrorKind};
 use super::policy::{Denial, DenyReason, Gate, Passed};
-use super::quota::Quotas;
+use super::quota::{Quotas, UnderWay};
 use super::request::{Method, Request};
 use super::response::{Body, Response};
 use super::retry_after::{date, retry_after};
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     quotas: Quotas,
     tokens: Arc<dyn TokenProvider>,
     timeouts: Timeouts,
+    load_header: Option<&'static str>,
     max_hold: Duration,
     pub(super) max_body_bytes: u64,
     counters: Mutex<Counters>,
@@ -85,7 +87,7 @@ impl Client {
     /// As [`Client::new`], with names looked up by `names`; what it finds passes the address check all the same.
     fn with_names(config: Config, names: impl Resolver) -> Result<Self, Error> {
         let gate = Gate::new(&config.allow)?;
-        let quotas = Quotas::new(&config.quotas, config.quota_slack, &config.backoff)?;
+        let quotas = Quotas::new(&config.quotas, &config.backoff)?;
         let agent = agent(&config.transport, &gate, names)?;
         Ok(Self(Arc::new(Shared {
             agent,
@@ -93,6 +95,7 @@ impl Client {
             quotas,
             tokens: config.tokens,
             timeouts: config.transport.timeouts,
+            load_header: config.load_header,
             max_hold: config.max_hold,
             max_body_bytes: config.transport.max_body_bytes,
             counters: Mutex::default(),
@@ -125,6 +128,12 @@ impl Client {
         self.0.quotas.penalize(quota, retry_after);
     }
 
+    /// By how many milliseconds the services' clocks are ahead of this machine's, if any answer has told.
+    pub fn clock_skew_ms(&self) -> Option<i64> {
+        let measured = self.0.counters().clock_skew_ms();
+        measured.or_else(|| self.0.tokens.clock_skew_ms())
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         Stats { quotas: self.0.quotas.stats(), ..self.0.counters().snapshot() }
@@ -147,10 +156,10 @@ impl Client {
         // Before the quota, so that a request that gets no token takes nobody's place; and again after it, from the
         // provider's cache, because the first may have run out meanwhile.
         token()?;
-        self.acquire(request, cancel)?;
+        let under_way = self.acquire(request, cancel)?;
         let token = token()?;
         let start = Instant::now();
-        let response = self.exchange(passed, request, token.as_ref(), whole, cancel)?;
+        let response = self.exchange(passed, request, token.as_ref(), whole, cancel, under_way)?;
         let (401, Some(audience), Some(refused)) = (response.status, audience, token) else {
             return Ok(response);
         };
@@ -161,11 +170,11 @@ impl Client {
         }
         drop(response);
         let left = whole.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-        self.acquire(request, cancel)?;
-        self.exchange(passed, request, Some(&renewed), left, cancel)
+        let under_way = self.acquire(request, cancel)?;
+        self.exchange(passed, request, Some(&renewed), left, cancel, under_way)
     }
 
-    fn acquire(&self, request: &Request, cancel: &Cancel) -> Result<(), Error> {
+    fn acquire<'a>(&'a self, request: &'a Request, cancel: &Cancel) -> Result<UnderWay<'a>, Error> {
         self.0.quotas.acquire(&request.quota, self.0.max_hold, cancel)
     }
 
@@ -176,6 +185,7 @@ impl Client {
         token: Option<&Secret>,
         timeout: Duration,
         cancel: &Cancel,
+        under_way: UnderWay<'_>,
     ) -> Result<Response, Error> {
         cancel.check()?;
         let shared = &self.0;
@@ -185,9 +195,10 @@ impl Client {
             counters.stats.requests += 1;
             counters.stats.bytes_sent += request.body.as_ref().map_or(0, |body| body.len() as u64);
         }
-        let sent = SystemTime::now();
+        let sent = crate::clock::system_time();
         let answer = self.run(message, passed.loopback, timeout);
-        let now = SystemTime::now();
+        drop(under_way);
+        let now = crate::clock::system_time();
         let answer = match answer {
             Ok(answer) => answer,
             Err(_) if cancel.is_cancelled() => return Err(Error::cancelled()),
@@ -211,6 +222,11 @@ impl Client {
         }
         let retry_after = retry_after(&parts.headers, now);
         self.learn(request, status, retry_after, date(&parts.headers), (sent, now));
+        if let Some(load) =
+            shared.load_header.and_then(|name| parts.headers.get(name)?.to_str().ok()?.trim().parse().ok())
+        {
+            shared.quotas.ease(&request.quota, load);
+        }
         Ok(Response {
             status,
             headers: visible_headers(&parts.headers, token),
@@ -318,27 +334,30 @@ fn visible_headers(headers: &HeaderMap, token: Option<&Secret>) -> Vec<(String, 
         .collect()
 }
 
+/// The certificates of a PEM file, to trust in place of the built-in roots.
+pub(crate) fn root_certificates(path: &Path) -> Result<RootCerts, Error> {
+    let bad = |message: String| Error::new(ErrorKind::InvalidConfig, "ca-file", message);
+    let pem = std::fs::read(path)
+        .map_err(|error| bad(format!("The certificates in {} can't be read: {error}.", path.display())))?;
+    let mut roots = Vec::new();
+    for item in ureq::tls::parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
+            Ok(_) => {}
+            Err(_) => return Err(bad(format!("{} is not a valid PEM file.", path.display()))),
+        }
+    }
+    if roots.is_empty() {
+        return Err(bad(format!("{} holds no certificate in PEM form.", path.display())));
+    }
+    Ok(RootCerts::from(roots))
+}
+
 fn agent(transport: &Transport, gate: &Gate, names: impl Resolver) -> Result<ureq::Agent, Error> {
     let bad = |code: &str, message: String| Error::new(ErrorKind::InvalidConfig, code, message);
     let mut tls = TlsConfig::builder();
     if let Some(path) = &transport.ca_file {
-        let pem = std::fs::read(path).map_err(|error| {
-            bad("ca-file", format!("The certificates in {} can't be read: {error}.", path.display()))
-        })?;
-        let mut roots = Vec::new();
-        for item in ureq::tls::parse_pem(&pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
-                Ok(_) => {}
-                Err(_) => {
-                    return Err(bad("ca-file", format!("{} is not a valid PEM file.", path.display())));
-                }
-            }
-        }
-        if roots.is_empty() {
-            return Err(bad("ca-file", format!("{} holds no certificate in PEM form.", path.display())));
-        }
-        tls = tls.root_certs(RootCerts::from(roots));
+        tls = tls.root_certs(root_certificates(path)?);
     }
     let mut resolver = GuardedResolver { loopback: gate.loopback(), proxy: None, system: names };
     let mut proxy = None;

@@ -41,6 +41,12 @@ pub trait TokenProvider: Send + Sync {
 
     /// Called once after the service refused a token with 401. The same token again means: there is no better one.
     fn renew(&self, audience: &str, refused: &Secret) -> Result<Secret, Error>;
+
+    /// By how many milliseconds the clock of the service that issues tokens is ahead of this machine's, if known: it
+    /// answers before any other service does.
+    fn clock_skew_ms(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// For clients that send no tokens: every audience is unknown.
@@ -175,8 +181,8 @@ pub struct Config {
     pub quotas: Vec<QuotaRule>,
     /// What to do when a service says 429 or "not before".
     pub backoff: Backoff,
-    /// By how much a quota's window is lengthened, because requests don't all take equally long to arrive.
-    pub quota_slack: Duration,
+    /// The header in which an answer tells how much of its limit is used, as a number of which 1 is all of it; lower case.
+    pub load_header: Option<&'static str>,
     /// How long a request may be held back. If it would be longer, the call fails at once with `rate-limited` and the
     /// time to come back.
     pub max_hold: Duration,
@@ -193,7 +199,7 @@ impl Config {
             allow: Vec::new(),
             quotas: Vec::new(),
             backoff: Backoff::default(),
-            quota_slack: Duration::from_millis(500),
+            load_header: None,
             max_hold: Duration::from_secs(120),
             tokens: Arc::new(NoTokens),
             transport,

@@ -1,7 +1,8 @@
 //! Rates: at most so many requests in any stretch of time, shared by everyone who names the quota.
 //!
-//! Invariant: no stretch as long as the quota's window, wherever it begins, ever holds more departures than the quota
-//! allows. (A token bucket would allow nearly twice as many: a full bucket and a window's refill.)
+//! Invariant: no stretch as long as the quota's window, wherever it begins, ever holds more arrivals at the service than
+//! the quota allows. (A token bucket would allow nearly twice as many: a full bucket and a window's refill.) When a request
+//! arrives isn't known, but that it has by the time of its answer: its place is free a window after that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
 use super::error::{Error, ErrorKind};
+use crate::clock;
 
 /// At most `requests` in any stretch of `per`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub struct QuotaRule {
     /// In which time; more than zero and at most a week.
     pub per: Duration,
 }
+
+/// From this share of its limit on, a service is asked less.
+const NEAR: f64 = 0.8;
 
 /// Longer windows make no sense for requests, and times without bound can't be added.
 const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -67,8 +72,10 @@ struct Bucket {
     requests: usize,
     window: Duration,
     backoff: Backoff,
-    /// When the requests of the last window left; at most `requests`.
-    departures: VecDeque<Instant>,
+    /// When the requests of the last window were answered; with those under way at most `requests`.
+    answered: VecDeque<Instant>,
+    /// Requests without an answer.
+    under_way: usize,
     closed_until: Option<Instant>,
     /// Penalties in a row without a pause given by the service.
     strikes: u32,
@@ -78,19 +85,26 @@ struct Bucket {
 impl Bucket {
     /// Lets one request leave now, or says how long to wait before asking again.
     fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        while self.departures.front().is_some_and(|oldest| *oldest + self.window <= now) {
-            self.departures.pop_front();
+        while self.answered.front().is_some_and(|oldest| *oldest + self.window <= now) {
+            self.answered.pop_front();
         }
-        let full = self.departures.len() >= self.requests;
-        let free = self.departures.front().filter(|_| full).map(|oldest| *oldest + self.window);
+        let full = self.answered.len() + self.under_way >= self.requests;
+        // With all of them under way, none is free earlier than a window after the next answer.
+        let free = full.then(|| self.answered.front().map_or(now, |oldest| *oldest) + self.window);
         match free.max(self.closed_until) {
             Some(until) if until > now => Err(until - now),
             _ => {
-                self.departures.push_back(now);
+                self.under_way += 1;
                 self.stats.granted += 1;
                 Ok(())
             }
         }
+    }
+
+    /// A request has its answer, or will have none.
+    fn answer(&mut self, now: Instant) {
+        self.under_way -= 1;
+        self.answered.push_back(now);
     }
 
     /// Closes the quota for as long as the service said, or else for a growing time. `random` is in 0..1.
@@ -111,6 +125,17 @@ impl Bucket {
         self.closed_until = self.closed_until.max(Some(now + pause));
     }
 
+    /// The service told how much of its own limit is used, 1 being all of it: near it, the next request waits half a
+    /// window, and beyond it a whole one. Other applications may share the limit.
+    fn ease(&mut self, now: Instant, load: f64) {
+        let pause = match load {
+            load if load >= 1.0 => self.window,
+            load if load >= NEAR => self.window / 2,
+            _ => return,
+        };
+        self.closed_until = self.closed_until.max(Some(now + pause));
+    }
+
     /// The service served a request: if the quota is open, the next pause is a short one again.
     fn relieve(&mut self, now: Instant) {
         if self.closed_until.is_none_or(|until| until <= now) {
@@ -120,13 +145,27 @@ impl Bucket {
     }
 }
 
+/// A request that has taken its place and has no answer yet.
+#[derive(Debug)]
+pub(super) struct UnderWay<'a> {
+    quotas: &'a Quotas,
+    name: &'a str,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(mut bucket) = self.quotas.bucket(self.name) {
+            bucket.answer(clock::instant());
+        }
+    }
+}
+
 /// All quotas of a client.
 #[derive(Debug)]
 pub(super) struct Quotas(BTreeMap<String, Mutex<Bucket>>);
 
 impl Quotas {
-    pub(super) fn new(rules: &[QuotaRule], slack: Duration, backoff: &Backoff) -> Result<Self, Error> {
-        let slack = slack.min(LONGEST_WINDOW);
+    pub(super) fn new(rules: &[QuotaRule], backoff: &Backoff) -> Result<Self, Error> {
         let backoff = Backoff {
             base: backoff.base.min(LONGEST_WINDOW),
             max: backoff.max.min(LONGEST_WINDOW),
@@ -141,9 +180,10 @@ impl Quotas {
             }
             let bucket = Bucket {
                 requests: rule.requests as usize,
-                window: rule.per + slack,
+                window: rule.per,
                 backoff: backoff.clone(),
-                departures: VecDeque::new(),
+                answered: VecDeque::new(),
+                under_way: 0,
                 closed_until: None,
                 strikes: 0,
                 stats: QuotaStats::default(),
@@ -167,13 +207,19 @@ impl Quotas {
         self.0.get(name).map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until the quota lets a request leave. Fails if that would take longer than `max_hold` in all.
-    pub(super) fn acquire(&self, name: &str, max_hold: Duration, cancel: &Cancel) -> Result<(), Error> {
-        let start = Instant::now();
+    /// Waits until the quota lets a request leave. Fails if that would take longer than `max_hold` in all. What it returns
+    /// is kept until the request has its answer.
+    pub(super) fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        max_hold: Duration,
+        cancel: &Cancel,
+    ) -> Result<UnderWay<'a>, Error> {
+        let start = clock::instant();
         let mut waited = false;
         loop {
             cancel.check()?;
-            let now = Instant::now();
+            let now = clock::instant();
             let wait = {
                 let Some(mut bucket) = self.bucket(name) else {
                     return Err(Error::new(ErrorKind::Internal, "quota", format!("There is no quota {name:?}.")));
@@ -183,7 +229,7 @@ impl Quotas {
                     bucket.stats.waited += now - start;
                 }
                 match taken {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => return Ok(UnderWay { quotas: self, name }),
                     Err(wait) => {
                         if !waited {
                             bucket.stats.waits += 1;
@@ -210,18 +256,24 @@ impl Quotas {
 
     pub(super) fn penalize(&self, name: &str, retry_after: Option<Duration>) {
         if let Some(mut bucket) = self.bucket(name) {
-            bucket.penalize(Instant::now(), retry_after, fastrand::f64());
+            bucket.penalize(clock::instant(), retry_after, fastrand::f64());
+        }
+    }
+
+    pub(super) fn ease(&self, name: &str, load: f64) {
+        if let Some(mut bucket) = self.bucket(name) {
+            bucket.ease(clock::instant(), load);
         }
     }
 
     pub(super) fn relieve(&self, name: &str) {
         if let Some(mut bucket) = self.bucket(name) {
-            bucket.relieve(Instant::now());
+            bucket.relieve(clock::instant());
         }
     }
 
     pub(super) fn stats(&self) -> BTreeMap<String, QuotaStats> {
-        let now = Instant::now();
+        let now = clock::instant();
         let stats = |name: &String| {
             let bucket = self.bucket(name)?;
             let closed_for = bucket.closed_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
@@ -242,7 +294,8 @@ mod tests {
             requests,
             window,
             backoff: Backoff::default(),
-            departures: VecDeque::new(),
+            answered: VecDeque::new(),
+            under_way: 0,
             closed_until: None,
             strikes: 0,
             stats: QuotaStats::default(),
@@ -254,38 +307,52 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever the pattern of arrivals and penalties: no window holds too many departures, whoever waits as long
-        /// as told gets in, and no departure falls into a pause.
+        /// Whatever the pattern of requests, delays and penalties: the service never sees too many in a window, whoever
+        /// waits as long as told gets in, and no departure falls into a pause.
         #[test]
         fn no_window_holds_more_than_the_quota(
             requests in 1_usize..8,
             window_ms in 1_u64..500,
-            steps in prop::collection::vec((0_u64..200, prop::option::weighted(0.05, prop::option::of(0_u64..300)), any::<bool>()), 1..400),
+            steps in prop::collection::vec(
+                (0_u64..200, prop::option::weighted(0.05, prop::option::of(0_u64..300)), any::<bool>(), 0_u64..100, 0_u64..100),
+                1..400,
+            ),
         ) {
             let window = Duration::from_millis(window_ms);
             let mut bucket = bucket(requests, window);
             bucket.backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_millis(80), max_retry_after: Duration::from_millis(250) };
             let mut now = Instant::now();
-            let mut departures: Vec<Instant> = Vec::new();
+            let (mut departures, mut arrivals, mut answers) = (Vec::new(), Vec::new(), Vec::new());
             let mut pauses: Vec<(Instant, Instant)> = Vec::new();
-            for (gap_ms, penalty, patient) in steps {
+            for (gap_ms, penalty, patient, transit_ms, reply_ms) in steps {
                 now += Duration::from_millis(gap_ms);
                 if let Some(retry_after_ms) = penalty {
                     bucket.penalize(now, retry_after_ms.map(Duration::from_millis), 0.5);
                     pauses.extend(bucket.closed_until.map(|until| (now, until)));
                 }
-                match bucket.take(now) {
-                    Ok(()) => departures.push(now),
-                    Err(wait) if patient => {
-                        prop_assert!(wait > Duration::ZERO);
-                        now += wait;
-                        prop_assert_eq!(bucket.take(now), Ok(()));
-                        departures.push(now);
+                for attempt in 0.. {
+                    answers.sort_unstable();
+                    let due = answers.iter().filter(|at| **at <= now).count();
+                    for at in answers.drain(..due) {
+                        bucket.answer(at);
                     }
-                    Err(_) => {}
+                    match bucket.take(now) {
+                        Ok(()) => {
+                            departures.push(now);
+                            arrivals.push(now + Duration::from_millis(transit_ms));
+                            answers.push(now + Duration::from_millis(transit_ms + reply_ms));
+                            break;
+                        }
+                        Err(wait) if patient => {
+                            prop_assert!(wait > Duration::ZERO && attempt < 50, "it waits without end");
+                            now += wait;
+                        }
+                        Err(_) => break,
+                    }
                 }
             }
-            for many in departures.windows(requests + 1) {
+            arrivals.sort_unstable();
+            for many in arrivals.windows(requests + 1) {
                 prop_assert!(many[requests] - many[0] >= window);
             }
             for (from, to) in pauses {
@@ -303,6 +370,7 @@ mod tests {
                 while let Err(wait) = bucket.take(now) {
                     now += wait;
                 }
+                bucket.answer(now);
             }
             prop_assert_eq!(now - start, Duration::from_millis(window_ms) * 4);
         }
@@ -342,6 +410,42 @@ mod tests {
     }
 
     #[test]
+    fn a_service_near_its_limit_is_asked_less() {
+        let mut bucket = bucket(5, 10 * SECOND);
+        let now = Instant::now();
+        for (load, wait) in [(0.5, None), (f64::NAN, None), (0.8, Some(5)), (1.7, Some(10)), (0.9, Some(10))] {
+            bucket.ease(now, load);
+            assert_eq!(bucket.closed_until.map(|until| (until - now).as_secs()), wait, "{load}");
+        }
+    }
+
+    /// Six streams that are all behind share one quota, each as fast as it can.
+    #[test]
+    fn streams_that_are_all_behind_keep_the_quota_together() {
+        let rules = [QuotaRule { name: "reports".to_owned(), requests: 5, per: Duration::from_millis(200) }];
+        let quotas = Quotas::new(&rules, &Backoff::default()).unwrap();
+        let departures = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..8 {
+                        let under_way = quotas.acquire("reports", Duration::from_secs(60), &Cancel::new()).unwrap();
+                        departures.lock().unwrap().push(Instant::now());
+                        drop(under_way);
+                    }
+                });
+            }
+        });
+        let mut departures = departures.into_inner().unwrap();
+        departures.sort_unstable();
+        assert_eq!(departures.len(), 48);
+        for many in departures.windows(6) {
+            assert!(many[5] - many[0] >= Duration::from_millis(200), "{:?}", many[5] - many[0]);
+        }
+        assert!(departures[47] - departures[0] >= Duration::from_millis(200 * 9));
+    }
+
+    #[test]
     fn rules_that_allow_nothing_or_come_twice_are_refused() {
         let rule = |requests, per| QuotaRule { name: "q".to_owned(), requests, per };
         for rules in [
@@ -350,7 +454,7 @@ mod tests {
             vec![rule(1, SECOND), rule(2, SECOND)],
             vec![rule(1, Duration::MAX)],
         ] {
-            let error = Quotas::new(&rules, Duration::ZERO, &Backoff::default()).unwrap_err();
+            let error = Quotas::new(&rules, &Backoff::default()).unwrap_err();
             assert_eq!(error.kind, ErrorKind::InvalidConfig);
         }
     }
@@ -359,7 +463,7 @@ mod tests {
     fn times_without_bound_do_no_harm() {
         let rules = [QuotaRule { name: "q".to_owned(), requests: u32::MAX, per: SECOND }];
         let backoff = Backoff { base: Duration::MAX, max: Duration::MAX, max_retry_after: Duration::MAX };
-        let quotas = Quotas::new(&rules, Duration::MAX, &backoff).unwrap();
+        let quotas = Quotas::new(&rules, &backoff).unwrap();
         quotas.acquire("q", Duration::MAX, &Cancel::new()).unwrap();
         quotas.penalize("q", None);
         quotas.penalize("q", Some(Duration::MAX));
@@ -370,7 +474,7 @@ mod tests {
     #[test]
     fn a_wait_beyond_the_limit_fails_at_once_with_the_time_to_come_back() {
         let rules = [QuotaRule { name: "q".to_owned(), requests: 1, per: 60 * SECOND }];
-        let quotas = Quotas::new(&rules, Duration::ZERO, &Backoff::default()).unwrap();
+        let quotas = Quotas::new(&rules, &Backoff::default()).unwrap();
         quotas.acquire("q", SECOND, &Cancel::new()).unwrap();
         let start = Instant::now();
         let error = quotas.acquire("q", SECOND, &Cancel::new()).unwrap_err();
@@ -383,7 +487,7 @@ mod tests {
     #[test]
     fn waiting_is_cancelled() {
         let rules = [QuotaRule { name: "q".to_owned(), requests: 1, per: 60 * SECOND }];
-        let quotas = Quotas::new(&rules, Duration::ZERO, &Backoff::default()).unwrap();
+        let quotas = Quotas::new(&rules, &Backoff::default()).unwrap();
         let cancel = Cancel::new();
         quotas.acquire("q", 90 * SECOND, &cancel).unwrap();
         std::thread::scope(|scope| {

@@ -13,7 +13,7 @@ pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
 
 /// How long the service asks to wait. A date is taken relative to the answer's own `Date`, so that a wrong clock on
 /// this side does no harm, or else relative to `now`. A date in the past is no wait.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit stand for a very long time.

@@ -50,10 +50,14 @@ impl Counters {
         self.clock.push_back(ahead_ms);
     }
 
-    pub(super) fn snapshot(&self) -> Stats {
+    pub(super) fn clock_skew_ms(&self) -> Option<i64> {
         let mut sorted: Vec<i64> = self.clock.iter().copied().collect();
         sorted.sort_unstable();
-        Stats { clock_skew_ms: sorted.get(sorted.len() / 2).copied(), ..self.stats.clone() }
+        sorted.get(sorted.len() / 2).copied()
+    }
+
+    pub(super) fn snapshot(&self) -> Stats {
+        Stats { clock_skew_ms: self.clock_skew_ms(), ..self.stats.clone() }
     }
 }
 

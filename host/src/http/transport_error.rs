@@ -17,7 +17,7 @@ pub(super) fn address_denied(error: &ureq::Error) -> Option<&AddressDenied> {
 }
 
 /// The failure of an exchange with `origin`, before or within the body of its answer.
-pub(super) fn translate(error: ureq::Error, origin: &str) -> Error {
+pub(crate) fn translate(error: ureq::Error, origin: &str) -> Error {
     use ErrorKind::{DeniedByHost, Internal, Protocol, Timeout, TooLarge, Unavailable};
     if let Some(denied) = address_denied(&error) {
         return Error::new(DeniedByHost, "address-denied", format!("Nothing was sent to {origin}: {denied}."));

@@ -3,9 +3,11 @@
 //! Two records are the same if their bytes and their stream are; an `Id` alone stands for several different records, and
 //! an alert that changed is a new version.
 
-use rusqlite::{Connection, params};
+use std::sync::Arc;
 
-use super::signed;
+use rusqlite::Connection;
+
+use super::key_runs::KeyIndex;
 
 /// The 128-bit hash of a record's bytes and its stream. The hash is cryptographic, so that nobody can hide a record
 /// behind another one.
@@ -23,17 +25,34 @@ impl Key {
         hasher.finalize_xof().fill(&mut key);
         Self(key)
     }
+
+    /// The key of these bytes, as the ledger stores them.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl rusqlite::ToSql for Key {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(self.0.as_slice().into())
+    }
 }
 
 /// A thread's view of the committed keys.
 #[derive(Debug)]
 pub struct KeyReader {
     connection: Connection,
+    index: Arc<KeyIndex>,
 }
 
 impl KeyReader {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection }
+    pub(super) fn new(connection: Connection, index: Arc<KeyIndex>) -> Self {
+        Self { connection, index }
     }
 
     /// Which of the keys are committed, in their order.
@@ -41,17 +60,6 @@ impl KeyReader {
     /// # Errors
     /// If SQLite fails.
     pub fn known(&self, keys: &[Key]) -> rusqlite::Result<Vec<bool>> {
-        // One read transaction for all of them is several times as fast as one for each.
-        let transaction = self.connection.unchecked_transaction()?;
-        let mut statement = transaction.prepare_cached("SELECT 1 FROM keys WHERE key = ?1")?;
-        keys.iter().map(|key| statement.exists([key.0])).collect()
+        self.index.known(&self.connection, keys)
     }
-}
-
-pub(super) fn insert(transaction: &rusqlite::Transaction<'_>, keys: &[Key], arrival: u64) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO keys (key, arrival) VALUES (?1, ?2)")?;
-    for key in keys {
-        statement.execute(params![key.0, signed(arrival)])?;
-    }
-    Ok(())
 }

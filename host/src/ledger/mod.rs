@@ -4,19 +4,34 @@
 //! they came with in one transaction; [`Ledger::commit`] stores the progress of splits, the keys of their records, the
 //! counts and the positions of the sinks in another one. Only `pipeline/` calls the two.
 
+mod coverage;
+mod dead_letters;
+mod key_runs;
 mod keys;
+mod report;
 mod schema;
+mod sinks;
+mod suspects;
+mod untold;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub use dead_letters::{DeadLetter, LetterFilter, LetterGroup, Replayed, StoredLetter};
 pub use keys::{Key, KeyReader};
+pub use report::{Coverage, Gap, Late, Listed, StreamCoverage, Stretch};
+pub use sinks::SinkMark;
+pub use suspects::SuspectNote;
+pub use untold::Untold;
 
-use crate::guest::{Interval, Split};
+use key_runs::KeyIndex;
+
+use crate::guest::{Discovery, Split};
 
 /// Why the ledger can't be used. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +65,20 @@ pub enum LedgerError {
         /// The folder.
         path: String,
     },
+    /// There is no room for further dead letters.
+    #[error(
+        "The dead letters in {path} are full: they take {used} of {limit} bytes, there is no room for the next ones, and a record that can't be delivered would have to be thrown away. Nothing is lost: stop, look at them with `m365-pipe dead-letters`, replay or drop them, or raise `dead_letters.max_bytes`, and start again."
+    )]
+    LettersFull {
+        /// The folder.
+        path: String,
+        /// What they take, in bytes.
+        used: u64,
+        /// What they may take.
+        limit: u64,
+    },
     /// SQLite failed in another way.
-    #[error("The ledger in {path} failed: {reason}")]
+    #[error("The ledger in {path} failed: {reason}.")]
     Database {
         /// The folder.
         path: String,
@@ -80,21 +107,6 @@ pub enum Progress {
     Resume(Option<String>),
     /// Delivered to its end.
     Done,
-}
-
-/// A record that gave no event.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The split it came from.
-    pub split: String,
-    /// The record's place in the chunk it was read in, from 0.
-    pub position: u32,
-    /// A short stable word.
-    pub code: String,
-    /// What is wrong, in a sentence.
-    pub message: String,
-    /// The record's bytes.
-    pub raw: Vec<u8>,
 }
 
 /// Counts of one stream, of records.
@@ -153,6 +165,11 @@ pub struct Delivered {
 pub struct Ledger {
     folder: PathBuf,
     connection: Mutex<Connection>,
+    /// What the dead letters take, in bytes, what they may take, and whether a warning was given.
+    letter_bytes: AtomicU64,
+    letter_limit: AtomicU64,
+    letters_warned: AtomicBool,
+    keys: Arc<KeyIndex>,
     /// Held for as long as the ledger is open.
     _lock: File,
 }
@@ -164,6 +181,24 @@ impl Ledger {
     /// # Errors
     /// If the folder can't be used, is in use, or belongs to something else.
     pub fn open(folder: &Path, identity: &str) -> Result<Self, LedgerError> {
+        Self::open_as(folder, Some(identity))
+    }
+
+    /// Opens a ledger that is there, whoever it belongs to, for a look at it from outside.
+    ///
+    /// # Errors
+    /// If there is none, or it is in use.
+    pub fn open_existing(folder: &Path) -> Result<Self, LedgerError> {
+        if !folder.join("ledger.sqlite").exists() {
+            return Err(LedgerError::Unusable {
+                path: folder.display().to_string(),
+                reason: "there is no ledger in it yet".to_owned(),
+            });
+        }
+        Self::open_as(folder, None)
+    }
+
+    fn open_as(folder: &Path, identity: Option<&str>) -> Result<Self, LedgerError> {
         let unusable = |error: std::io::Error| LedgerError::Unusable {
             path: folder.display().to_string(),
             reason: error.to_string(),
@@ -171,12 +206,35 @@ impl Ledger {
         std::fs::create_dir_all(folder).map_err(unusable)?;
         let lock = lock(folder)?;
         let database = |error| database_error(folder, error);
-        let connection = connect(folder).map_err(database)?;
+        let mut connection = connect(folder).map_err(database)?;
         schema::prepare(&connection, identity).map_err(|error| match error {
             schema::PrepareError::Database(error) => database_error(folder, error),
             schema::PrepareError::Foreign(text) => LedgerError::Foreign(format!("{}: {text}", folder.display())),
         })?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection), _lock: lock })
+        let letter_bytes = dead_letters::total(&connection).map_err(database)?;
+        let keys = KeyIndex::load(&connection).map_err(database)?;
+        keys.take_over(&mut connection).map_err(database)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            connection: Mutex::new(connection),
+            letter_bytes: AtomicU64::new(letter_bytes),
+            letter_limit: AtomicU64::new(u64::MAX),
+            letters_warned: AtomicBool::new(false),
+            keys: Arc::new(keys),
+            _lock: lock,
+        })
+    }
+
+    /// Whose ledger it is: the tenant and the plugin.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub fn identity(&self) -> Result<String, LedgerError> {
+        self.connection()
+            .query_row("SELECT tenant_and_plugin FROM identity", [], |row| row.get(0))
+            .optional()
+            .map(Option::unwrap_or_default)
+            .map_err(|error| self.error(error))
     }
 
     /// A connection for looking up keys, for one thread.
@@ -185,7 +243,7 @@ impl Ledger {
     /// If SQLite can't open another connection.
     pub fn key_reader(&self) -> Result<KeyReader, LedgerError> {
         let connection = connect(&self.folder).map_err(|error| self.error(error))?;
-        Ok(KeyReader::new(connection))
+        Ok(KeyReader::new(connection, self.keys.clone()))
     }
 
     /// The state that a stream's last discovery left.
@@ -200,19 +258,13 @@ impl Ledger {
             .map_err(|error| self.error(error))
     }
 
-    /// Stores what a discovery found: new splits, the stream's next state and what was listed, in one transaction.
-    /// Splits that are pending or were read before are left alone. Returns the new ones.
+    /// Stores what a discovery found: new splits, the stream's next state, what was listed and what is lost, in one
+    /// transaction. Splits that were read before are left alone, and so are pending ones, unless the payload is another
+    /// now: the service may have it right this time, so such a split begins anew. Returns the splits to take up.
     ///
     /// # Errors
     /// If SQLite fails; then nothing is stored.
-    pub fn discovered(
-        &self,
-        stream: &str,
-        state: &str,
-        splits: &[Split],
-        coverage: &[Interval],
-        now_ms: u64,
-    ) -> Result<Vec<Split>, LedgerError> {
+    pub fn discovered(&self, stream: &str, found: &Discovery, now_ms: u64) -> Result<Vec<Split>, LedgerError> {
         let mut connection = self.connection();
         let mut store = || -> rusqlite::Result<Vec<Split>> {
             let transaction = connection.transaction()?;
@@ -223,22 +275,36 @@ impl Ledger {
                 let mut insert = transaction.prepare_cached(
                     "INSERT OR IGNORE INTO splits (stream, id, payload, arrival, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?;
-                for split in splits {
+                let mut renew = transaction.prepare_cached(
+                    "UPDATE splits SET payload = ?3, resume = NULL, attempts = 0, not_before = 0, last_error = NULL
+                     WHERE stream = ?1 AND id = ?2 AND payload <> ?3",
+                )?;
+                for split in &found.splits {
+                    if known.exists(params![stream, split.id])? {
+                        continue;
+                    }
                     let values =
                         params![stream, split.id, split.payload, signed(split.arrival), split.expires.map(signed)];
-                    if !known.exists(params![stream, split.id])? && insert.execute(values)? > 0 {
+                    if insert.execute(values)? > 0 {
+                        coverage::found(&transaction, split, &found.pass, now_ms)?;
+                        new.push(split.clone());
+                    } else if renew.execute(params![stream, split.id, split.payload])? > 0 {
                         new.push(split.clone());
                     }
                 }
                 transaction.execute(
                     "INSERT INTO streams (stream, state, listed_at) VALUES (?1, ?2, ?3)
                      ON CONFLICT (stream) DO UPDATE SET state = excluded.state, listed_at = excluded.listed_at",
-                    params![stream, state, signed(now_ms)],
+                    params![stream, found.state, signed(now_ms)],
                 )?;
-                let mut cover = transaction
-                    .prepare_cached("INSERT INTO coverage (stream, start, end, at) VALUES (?1, ?2, ?3, ?4)")?;
-                for interval in coverage {
-                    cover.execute(params![stream, signed(interval.start), signed(interval.end), signed(now_ms)])?;
+                for interval in &found.coverage {
+                    coverage::listed(&transaction, stream, &found.pass, *interval, now_ms)?;
+                }
+                for (interval, reason) in &found.lost {
+                    coverage::gap(&transaction, stream, *interval, "unlisted", reason, now_ms)?;
+                }
+                if let Some(sealed) = found.sealed {
+                    coverage::seal(&transaction, stream, sealed, now_ms)?;
                 }
             }
             transaction.commit()?;
@@ -277,28 +343,29 @@ impl Ledger {
         read().map_err(|error| self.error(error))
     }
 
-    /// Stores what was delivered, and the positions of the sinks after it, in one transaction.
+    /// Stores what was delivered, and what it changed for the sinks, in one transaction.
     ///
     /// # Errors
     /// If SQLite fails; then nothing is stored, and what was delivered is delivered again after a restart.
-    pub fn commit(&self, delivered: &[Delivered], positions: &[(String, u64)], now_ms: u64) -> Result<(), LedgerError> {
+    pub fn commit(&self, delivered: &[Delivered], marks: &[SinkMark], now_ms: u64) -> Result<(), LedgerError> {
         let mut connection = self.connection();
-        let mut store = || -> rusqlite::Result<()> {
+        let mut store = || -> rusqlite::Result<u64> {
             let transaction = connection.transaction()?;
+            let mut letter_bytes = 0;
             for chunk in delivered {
-                commit_chunk(&transaction, chunk, now_ms)?;
+                letter_bytes += commit_chunk(&transaction, chunk, now_ms)?;
             }
-            for (sink, position) in positions {
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO sinks (name, position) VALUES (?1, ?2)
-                         ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-                    )?
-                    .execute(params![sink, signed(*position)])?;
+            for mark in marks {
+                sinks::store(&transaction, mark)?;
             }
-            transaction.commit()
+            let keys = delivered.iter().flat_map(|chunk| chunk.keys.iter().map(|key| (*key, chunk.arrival)));
+            let change = self.keys.insert(&transaction, keys)?;
+            self.keys.commit(transaction, change)?;
+            Ok(letter_bytes)
         };
-        store().map_err(|error| self.error(error))
+        let letter_bytes = store().map_err(|error| self.error(error))?;
+        self.letters_grew(letter_bytes);
+        Ok(())
     }
 
     /// Notes that reading a split failed, and when to try again. `restart` forgets how far it had come.
@@ -325,18 +392,24 @@ impl Ledger {
             .map_err(|error| self.error(error))
     }
 
-    /// Declares a split lost: it can't be read any more. It is counted and not tried again.
+    /// Declares a split lost: it can't be read any more. It is counted and not tried again. `code` is a short stable word:
+    /// losses of one code are gathered.
     ///
     /// # Errors
     /// If SQLite fails.
-    pub fn lost(&self, stream: &str, split: &str, arrival: u64, reason: &str, now_ms: u64) -> Result<(), LedgerError> {
+    pub fn lost(
+        &self,
+        stream: &str,
+        split: &str,
+        arrival: u64,
+        code: &str,
+        reason: &str,
+        now_ms: u64,
+    ) -> Result<(), LedgerError> {
         let mut connection = self.connection();
         let mut store = || -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
-            transaction.execute(
-                "INSERT INTO gaps (stream, start, end, reason, at) VALUES (?1, ?2, ?2, ?3, ?4)",
-                params![stream, signed(arrival), format!("{split}: {reason}"), signed(now_ms)],
-            )?;
+            coverage::lost(&transaction, stream, arrival, code, &format!("{split}: {reason}"), now_ms)?;
             finish_split(&transaction, stream, split, arrival)?;
             add_counts(&transaction, stream, &Counts { lost: 1, ..Counts::default() })?;
             transaction.commit()
@@ -344,43 +417,19 @@ impl Ledger {
         store().map_err(|error| self.error(error))
     }
 
-    /// Declares a stretch of a stream's arrival clock lost.
+    /// Forgets keys and read splits from before a point on the arrival clock, keys by whole days, and makes coverage
+    /// compact.
     ///
     /// # Errors
     /// If SQLite fails.
-    pub fn gap(&self, stream: &str, interval: Interval, reason: &str, now_ms: u64) -> Result<(), LedgerError> {
-        self.connection()
-            .execute(
-                "INSERT INTO gaps (stream, start, end, reason, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![stream, signed(interval.start), signed(interval.end), reason, signed(now_ms)],
-            )
-            .map(drop)
-            .map_err(|error| self.error(error))
-    }
-
-    /// Where a sink stood at the last commit, if it ever took part in one.
-    ///
-    /// # Errors
-    /// If SQLite fails.
-    pub fn position(&self, sink: &str) -> Result<Option<u64>, LedgerError> {
-        self.connection()
-            .query_row("SELECT position FROM sinks WHERE name = ?1", [sink], |row| row.get::<_, i64>(0))
-            .optional()
-            .map(|position| position.map(unsigned))
-            .map_err(|error| self.error(error))
-    }
-
-    /// Forgets keys, read splits and coverage from before a point on the arrival clock.
-    ///
-    /// # Errors
-    /// If SQLite fails.
-    pub fn forget_before(&self, arrival: u64) -> Result<(), LedgerError> {
-        let connection = self.connection();
-        let forget = || -> rusqlite::Result<()> {
-            connection.execute("DELETE FROM keys WHERE arrival < ?1", [signed(arrival)])?;
-            connection.execute("DELETE FROM read_splits WHERE arrival < ?1", [signed(arrival)])?;
-            connection.execute("DELETE FROM coverage WHERE end < ?1", [signed(arrival)])?;
-            Ok(())
+    pub fn forget_before(&self, arrival: u64, now_ms: u64) -> Result<(), LedgerError> {
+        let mut connection = self.connection();
+        let mut forget = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            transaction.execute("DELETE FROM read_splits WHERE arrival < ?1", [signed(arrival)])?;
+            coverage::compact(&transaction, now_ms)?;
+            let change = self.keys.forget_before(&transaction, arrival)?;
+            self.keys.commit(transaction, change)
         };
         forget().map_err(|error| self.error(error))
     }
@@ -395,32 +444,26 @@ impl Ledger {
     }
 }
 
-fn commit_chunk(transaction: &rusqlite::Transaction<'_>, chunk: &Delivered, now_ms: u64) -> rusqlite::Result<()> {
-    keys::insert(transaction, &chunk.keys, chunk.arrival)?;
+/// Returns what new dead letters take, in bytes.
+fn commit_chunk(transaction: &rusqlite::Transaction<'_>, chunk: &Delivered, now_ms: u64) -> rusqlite::Result<u64> {
+    let mut letter_bytes = 0;
     for letter in &chunk.dead_letters {
-        transaction
-            .prepare_cached(
-                "INSERT INTO dead_letters (stream, split, position, code, message, raw, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                chunk.stream,
-                letter.split,
-                letter.position,
-                letter.code,
-                letter.message,
-                letter.raw,
-                signed(now_ms)
-            ])?;
+        letter_bytes += dead_letters::store(transaction, &chunk.stream, chunk.arrival, letter, now_ms)?;
     }
+    coverage::delivered(transaction, &chunk.stream, &chunk.split, chunk.arrival, &chunk.counts)?;
     match &chunk.progress {
         Progress::Done => finish_split(transaction, &chunk.stream, &chunk.split, chunk.arrival)?,
         Progress::Resume(resume) => {
             transaction
-                .prepare_cached("UPDATE splits SET resume = ?3, attempts = 0 WHERE stream = ?1 AND id = ?2")?
-                .execute(params![chunk.stream, chunk.split, resume])?;
+                .prepare_cached(
+                    "UPDATE splits SET attempts = CASE WHEN ?4 AND resume IS NOT ?3 THEN 0 ELSE attempts END, resume = ?3
+                     WHERE stream = ?1 AND id = ?2",
+                )?
+                .execute(params![chunk.stream, chunk.split, resume, chunk.counts.records > 0])?;
         }
     }
-    add_counts(transaction, &chunk.stream, &chunk.counts)
+    add_counts(transaction, &chunk.stream, &chunk.counts)?;
+    Ok(letter_bytes)
 }
 
 fn finish_split(
@@ -430,10 +473,11 @@ fn finish_split(
     arrival: u64,
 ) -> rusqlite::Result<()> {
     transaction.prepare_cached("DELETE FROM splits WHERE stream = ?1 AND id = ?2")?.execute(params![stream, split])?;
+    coverage::finished(transaction, stream, split)?;
     transaction
         .prepare_cached("INSERT OR IGNORE INTO read_splits (stream, id, arrival) VALUES (?1, ?2, ?3)")?
         .execute(params![stream, split, signed(arrival)])?;
-    Ok(())
+    suspects::clear(transaction, stream, split)
 }
 
 fn add_counts(transaction: &rusqlite::Transaction<'_>, stream: &str, counts: &Counts) -> rusqlite::Result<()> {
@@ -502,6 +546,13 @@ fn database_error(folder: &Path, error: rusqlite::Error) -> LedgerError {
             path,
             reason: format!(
                 "{error}. Its file is damaged: restore it, or move it away to start anew, which reads the last days again"
+            ),
+        },
+        // Whatever it is, what isn't committed is collected again.
+        Some(rusqlite::ErrorCode::SystemIoFailure) => LedgerError::Database {
+            path,
+            reason: format!(
+                "{error}. Nothing is lost: look at its disk, what isn't stored yet is stored once that works"
             ),
         },
         _ => LedgerError::Database { path, reason: error.to_string() },

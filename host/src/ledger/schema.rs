@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// Grows by one with every change of the tables, together with a step that brings older ledgers along.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS identity (tenant_and_plugin TEXT NOT NULL);
@@ -21,24 +21,10 @@ CREATE TABLE IF NOT EXISTS read_splits (
   stream TEXT NOT NULL, id TEXT NOT NULL, arrival INTEGER NOT NULL, PRIMARY KEY (stream, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS read_splits_by_arrival ON read_splits (arrival);
--- Records that were delivered or put aside.
-CREATE TABLE IF NOT EXISTS keys (key BLOB PRIMARY KEY, arrival INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS keys_by_arrival ON keys (arrival);
--- Stretches of the arrival clock that were listed, and those that never can be.
-CREATE TABLE IF NOT EXISTS coverage (stream TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, at INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS gaps (
-  stream TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
-);
 CREATE TABLE IF NOT EXISTS counts (
   stream TEXT PRIMARY KEY, records INTEGER NOT NULL, delivered INTEGER NOT NULL, events INTEGER NOT NULL,
   rejected INTEGER NOT NULL, duplicates INTEGER NOT NULL, filtered INTEGER NOT NULL, lost INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS dead_letters (
-  id INTEGER PRIMARY KEY, stream TEXT NOT NULL, split TEXT NOT NULL, position INTEGER NOT NULL,
-  code TEXT NOT NULL, message TEXT NOT NULL, raw BLOB NOT NULL, at INTEGER NOT NULL
-);
--- How far each sink had written at the last commit.
-CREATE TABLE IF NOT EXISTS sinks (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 pub(super) enum PrepareError {
@@ -53,24 +39,34 @@ impl From<rusqlite::Error> for PrepareError {
 }
 
 /// Makes the tables, or checks that those that are there are ours.
-pub(super) fn prepare(connection: &Connection, identity: &str) -> Result<(), PrepareError> {
+pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result<(), PrepareError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > VERSION {
         return Err(PrepareError::Foreign(format!(
             "This ledger was written by a newer m365-pipe (format {version}; this one knows {VERSION}). Use that version, or another `data_dir`."
         )));
     }
-    connection.execute_batch(TABLES)?;
-    connection.pragma_update(None, "user_version", VERSION)?;
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(super::key_runs::TABLES)?;
+    transaction.execute_batch(super::coverage::TABLES)?;
+    super::sinks::prepare(&transaction)?;
+    super::dead_letters::prepare(&transaction)?;
+    super::suspects::prepare(&transaction)?;
+    // What format 1 kept in other tables; it does nothing where that was done.
+    super::coverage::take_over(&transaction)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
     let owner: Option<String> =
         connection.query_row("SELECT tenant_and_plugin FROM identity", [], |row| row.get(0)).optional()?;
-    match owner {
-        None => {
+    match (owner, identity) {
+        (_, None) => Ok(()),
+        (None, Some(identity)) => {
             connection.execute("INSERT INTO identity VALUES (?1)", [identity])?;
             Ok(())
         }
-        Some(owner) if owner == identity => Ok(()),
-        Some(owner) => Err(PrepareError::Foreign(format!(
+        (Some(owner), Some(identity)) if owner == identity => Ok(()),
+        (Some(owner), Some(identity)) => Err(PrepareError::Foreign(format!(
             "This ledger belongs to {owner}, and the configuration is for {identity}. Give each tenant a `data_dir` of its own."
         ))),
     }

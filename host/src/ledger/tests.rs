@@ -1,4 +1,5 @@
 use super::*;
+use crate::guest::Interval;
 
 fn open(folder: &Path) -> Ledger {
     Ledger::open(folder, "tenant t, plugin p").unwrap()
@@ -6,6 +7,19 @@ fn open(folder: &Path) -> Ledger {
 
 fn split(id: &str, arrival: u64) -> Split {
     Split { id: id.to_owned(), stream: "s".to_owned(), payload: "{}".to_owned(), arrival, expires: Some(arrival + 10) }
+}
+
+fn found(state: &str, splits: &[Split]) -> Discovery {
+    Discovery {
+        splits: splits.to_vec(),
+        state: state.to_owned(),
+        more: false,
+        next_ms: 0,
+        coverage: Vec::new(),
+        pass: "live".to_owned(),
+        sealed: None,
+        lost: Vec::new(),
+    }
 }
 
 fn delivered(id: &str, progress: Progress, records: &[&[u8]]) -> Delivered {
@@ -25,8 +39,8 @@ fn splits_and_state_are_stored_together_and_survive() {
     let folder = tempfile::tempdir().unwrap();
     {
         let ledger = open(folder.path());
-        assert_eq!(ledger.discovered("s", "state 1", &[split("b", 2), split("a", 1)], &[], 0).unwrap().len(), 2);
-        assert_eq!(ledger.discovered("s", "state 2", &[split("a", 1)], &[], 0).unwrap().len(), 0);
+        assert_eq!(ledger.discovered("s", &found("state 1", &[split("b", 2), split("a", 1)]), 0).unwrap().len(), 2);
+        assert_eq!(ledger.discovered("s", &found("state 2", &[split("a", 1)]), 0).unwrap().len(), 0);
     }
     let ledger = open(folder.path());
     assert_eq!(ledger.state("s").unwrap().as_deref(), Some("state 2"));
@@ -39,23 +53,23 @@ fn splits_and_state_are_stored_together_and_survive() {
 fn a_read_split_is_not_taken_up_again() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());
-    ledger.discovered("s", "1", &[split("a", 1)], &[], 0).unwrap();
+    ledger.discovered("s", &found("1", &[split("a", 1)]), 0).unwrap();
     ledger.commit(&[delivered("a", Progress::Done, &[b"r"])], &[], 0).unwrap();
-    assert_eq!(ledger.discovered("s", "2", &[split("a", 1)], &[], 0).unwrap().len(), 0);
+    assert_eq!(ledger.discovered("s", &found("2", &[split("a", 1)]), 0).unwrap().len(), 0);
     assert!(ledger.pending(&["s".to_owned()]).unwrap().is_empty());
-    ledger.forget_before(2).unwrap();
-    assert_eq!(ledger.discovered("s", "3", &[split("a", 1)], &[], 0).unwrap().len(), 1);
+    ledger.forget_before(2, 0).unwrap();
+    assert_eq!(ledger.discovered("s", &found("3", &[split("a", 1)]), 0).unwrap().len(), 1);
 }
 
 #[test]
 fn progress_and_keys_are_committed_together() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());
-    ledger.discovered("s", "1", &[split("a", 1)], &[], 0).unwrap();
+    ledger.discovered("s", &found("1", &[split("a", 1)]), 0).unwrap();
     ledger
         .commit(
             &[delivered("a", Progress::Resume(Some("here".to_owned())), &[b"one", b"two"])],
-            &[("file".to_owned(), 42)],
+            &[SinkMark::position("file", "42".to_owned())],
             0,
         )
         .unwrap();
@@ -63,7 +77,7 @@ fn progress_and_keys_are_committed_together() {
     let keys = [Key::of("s", b"one"), Key::of("s", b"three"), Key::of("other", b"one")];
     assert_eq!(reader.known(&keys).unwrap(), [true, false, false]);
     assert_eq!(ledger.pending(&["s".to_owned()]).unwrap()[0].resume.as_deref(), Some("here"));
-    assert_eq!(ledger.position("file").unwrap(), Some(42));
+    assert_eq!(ledger.position("file").unwrap().as_deref(), Some("42"));
     ledger.failed("s", "a", 3, 99, true, "stale").unwrap();
     let pending = ledger.pending(&["s".to_owned()]).unwrap();
     assert_eq!((pending[0].attempts, pending[0].not_before, &pending[0].resume), (3, 99, &None));
@@ -93,4 +107,165 @@ fn a_damaged_file_is_named() {
         .unwrap();
     let error = Ledger::open(folder.path(), "x").unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+fn listed(pass: &str, start: u64, end: u64) -> Discovery {
+    Discovery { coverage: vec![Interval { start, end }], pass: pass.to_owned(), ..found("state", &[]) }
+}
+
+fn coverage(folder: &Path) -> StreamCoverage {
+    Coverage::read(folder, 0).unwrap().unwrap().streams.remove("s").unwrap_or_default()
+}
+
+fn rows(ledger: &Ledger, table: &str) -> i64 {
+    ledger.connection().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn coverage_tells_passes_counts_and_seals_while_the_ledger_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    assert_eq!(coverage(folder.path()), StreamCoverage::default());
+    ledger
+        .discovered("s", &Discovery { splits: vec![split("a", HOUR)], ..listed("live", 0, 3 * HOUR) }, 3 * HOUR)
+        .unwrap();
+    ledger.discovered("s", &listed("live", 2 * HOUR, 5 * HOUR), 5 * HOUR).unwrap();
+    // A pass finds a piece that the first listing hadn't.
+    let late = Discovery {
+        splits: vec![split("a", HOUR), split("late", HOUR)],
+        sealed: Some(2 * HOUR),
+        ..listed("1h", 0, 2 * HOUR)
+    };
+    assert_eq!(ledger.discovered("s", &late, 6 * HOUR).unwrap().len(), 1);
+    let counts = Counts { records: 10, duplicates: 4, rejected: 1, ..Counts::default() };
+    for id in ["a", "late"] {
+        let chunk = Delivered { arrival: HOUR, counts, ..delivered(id, Progress::Done, &[id.as_bytes()]) };
+        ledger.commit(&[chunk], &[], 7 * HOUR).unwrap();
+    }
+    let read = coverage(folder.path());
+    assert_eq!((read.sealed, read.open_pieces, read.listed_at), (Some(2 * HOUR), 0, Some(6 * HOUR)));
+    let stretch = Stretch {
+        start: 0,
+        end: 2 * HOUR,
+        passes: 2,
+        sealed: true,
+        pieces: 2,
+        records: 20,
+        duplicates: 8,
+        rejected: 2,
+        late: 6,
+        lost: 0,
+    };
+    assert_eq!(read.stretches[0], stretch);
+    assert_eq!((read.stretches[1].start, read.stretches[1].end, read.stretches[1].passes), (2 * HOUR, 5 * HOUR, 1));
+    assert_eq!((read.late.records, read.late.max_ms), (6, 5 * HOUR));
+    assert!(read.late.p50_ms >= 5 * HOUR * 4 / 5 && read.late.p50_ms <= 5 * HOUR);
+    assert_eq!(read.late.by_pass, [("1h".to_owned(), 6)].into());
+    assert!(read.gaps.is_empty() && read.holes.is_empty());
+    assert_eq!(rows(&ledger, "late_splits"), 0);
+}
+
+#[test]
+fn gaps_come_with_the_state_and_losses_are_gathered() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.discovered("s", &listed("live", 0, HOUR), 0).unwrap();
+    let lost = vec![(Interval { start: HOUR, end: 9 * HOUR }, "Too old.".to_owned())];
+    ledger.discovered("s", &Discovery { lost, ..listed("live", 10 * HOUR, 11 * HOUR) }, 0).unwrap();
+    for i in 0..1000 {
+        let (id, arrival) = (format!("p{i}"), 10 * HOUR + i * 1000);
+        ledger.discovered("s", &found("x", &[split(&id, arrival)]), 0).unwrap();
+        ledger.lost("s", &id, arrival, "AF20051", "It has expired.", i).unwrap();
+    }
+    let read = coverage(folder.path());
+    let gaps: Vec<_> = read.gaps.iter().map(|gap| (gap.start, gap.end, gap.pieces, gap.code.as_str())).collect();
+    assert_eq!(gaps, [(HOUR, 9 * HOUR, 0, "unlisted"), (10 * HOUR, 10 * HOUR + 999_000, 1000, "AF20051")]);
+    assert_eq!(read.gaps[1].reason, "p0: It has expired.");
+    assert_eq!(read.holes, [(9 * HOUR, 10 * HOUR)], "nobody listed or declared this hour");
+    assert_eq!(read.stretches.iter().map(|stretch| stretch.lost).sum::<u64>(), 1000);
+    assert!(ledger.pending(&["s".to_owned()]).unwrap().is_empty());
+}
+
+#[test]
+fn rows_of_coverage_stay_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    for hour in 0..60 * 24 {
+        let now = (hour + 1) * HOUR;
+        let sealed = Some(now.saturating_sub(7 * DAY));
+        let splits = vec![split(&format!("p{hour}"), hour * HOUR)];
+        ledger.discovered("s", &Discovery { splits, sealed, ..listed("live", hour * HOUR, now) }, now).unwrap();
+        ledger
+            .commit(
+                &[Delivered { arrival: hour * HOUR, ..delivered(&format!("p{hour}"), Progress::Done, &[b"r"]) }],
+                &[],
+                now,
+            )
+            .unwrap();
+        if hour % 6 == 0 {
+            ledger.forget_before(now.saturating_sub(10 * DAY), now).unwrap();
+        }
+    }
+    assert_eq!(rows(&ledger, "listed"), 1);
+    let hours = rows(&ledger, "arrivals");
+    assert!(hours < 60 + 9 * 24, "{hours}");
+    assert!(rows(&ledger, "read_splits") < 11 * 24);
+    let read = coverage(folder.path());
+    assert_eq!(read.stretches.iter().map(|stretch| stretch.pieces).sum::<u64>(), 60 * 24);
+    assert!(read.stretches[0].sealed && !read.stretches[1].sealed);
+    // A piece of a day that was put together already is counted there.
+    ledger.discovered("s", &Discovery { splits: vec![split("late", 5 * HOUR)], ..found("x", &[]) }, 60 * DAY).unwrap();
+    assert_eq!(rows(&ledger, "arrivals"), hours);
+}
+
+#[test]
+fn a_ledger_of_the_first_format_is_brought_along() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let connection = Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE keys (key BLOB PRIMARY KEY, arrival INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE coverage (stream TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, at INTEGER NOT NULL);
+                 CREATE TABLE gaps (stream TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL);
+                 INSERT INTO coverage VALUES ('s', 0, 10, 1), ('s', 5, 20, 2), ('s', 30, 40, 3);
+                 INSERT INTO gaps VALUES ('s', 20, 30, 'Too old.', 3), ('s', 7, 7, 'p: Gone.', 4);
+                 PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        connection.execute("INSERT INTO keys VALUES (?1, 5)", [Key::of("s", b"r").bytes()]).unwrap();
+    }
+    for _ in 0..2 {
+        let ledger = open(folder.path());
+        assert_eq!(
+            ledger.key_reader().unwrap().known(&[Key::of("s", b"r"), Key::of("s", b"q")]).unwrap(),
+            [true, false]
+        );
+        let read = coverage(folder.path());
+        assert_eq!(
+            read.listed.iter().map(|listed| (listed.start, listed.end)).collect::<Vec<_>>(),
+            [(0, 20), (30, 40)]
+        );
+        assert_eq!(read.gaps.iter().map(|gap| gap.pieces).collect::<Vec<_>>(), [1, 0]);
+        assert!(read.holes.is_empty());
+    }
+}
+
+#[test]
+fn a_position_that_is_kept_without_records_does_not_start_the_pauses_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.discovered("s", &found("1", &[split("a", 1)]), 0).unwrap();
+    ledger.failed("s", "a", 4, 9, false, "busy").unwrap();
+    let resume = || Progress::Resume(Some("narrower".to_owned()));
+    ledger.commit(&[delivered("a", resume(), &[])], &[], 0).unwrap();
+    let attempts = || ledger.pending(&["s".to_owned()]).unwrap()[0].attempts;
+    assert_eq!(attempts(), 4);
+    ledger.commit(&[delivered("a", resume(), &[b"r"])], &[], 0).unwrap();
+    assert_eq!(attempts(), 4, "and neither do records before the same position");
+    ledger.commit(&[delivered("a", Progress::Resume(Some("further".to_owned())), &[b"r"])], &[], 0).unwrap();
+    assert_eq!(attempts(), 0);
 }

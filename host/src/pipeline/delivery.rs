@@ -1,21 +1,24 @@
 //! The one thread that hands records to the sinks and commits to the ledger.
 //!
-//! Several chunks go out together and are committed in one transaction. A sink that confirmed isn't asked again when
-//! another one has to be. As long as a sink or the ledger fails, nothing moves on, and readers wait for their bytes.
+//! Several chunks go out together and are committed in one transaction. As long as a sink that isn't optional or the
+//! ledger fails, or dead letters have no room, nothing moves on, and readers wait for their bytes.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::status::PATIENCE;
-use super::{RunError, Shared, now_ms};
-use crate::config::SinkFormat;
-use crate::ledger::{Delivered, Progress};
-use crate::sinks::{Sink, SinkError};
+use super::outputs::{Outputs, Part};
+use super::patience::Halt;
+use super::{Shared, gap_events, now_ms};
+use crate::ledger::{DeadLetter, Delivered, Progress};
 
 /// How much goes out together at most.
 const GROUP_BYTES: usize = 4 << 20;
 /// How often old keys are forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// How often sinks get to do what is to be done while nothing comes.
+const TICK: Duration = Duration::from_secs(1);
+/// How often gaps are told while much comes.
+const TELLING: Duration = Duration::from_secs(60);
 
 /// A chunk on its way out.
 pub(super) struct Delivery {
@@ -29,54 +32,96 @@ pub(super) struct Delivery {
     pub(super) delivered: Delivered,
 }
 
-/// Runs until every reader has ended.
-pub(super) fn run(shared: &Shared, mut sinks: Vec<Box<dyn Sink>>, inbox: &Receiver<Delivery>) {
+/// Runs until every reader has ended, or the run has to.
+pub(super) fn run(shared: &Shared, mut outputs: Outputs, inbox: &Receiver<Delivery>) {
+    match work(shared, &mut outputs, inbox) {
+        Ok(()) | Err(Halt::Stopped) => {}
+        Err(Halt::Failed(error)) => {
+            shared.fail(error);
+            shared.queue.wake();
+            shared.budget.wake();
+        }
+    }
+}
+
+fn work(shared: &Shared, outputs: &mut Outputs, inbox: &Receiver<Delivery>) -> Result<(), Halt> {
     let mut swept = Instant::now();
-    while let Ok(first) = inbox.recv() {
+    let mut told = swept;
+    loop {
+        let first = match inbox.recv_timeout(TICK) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                outputs.tick(&shared.patience, &shared.ledger)?;
+                gap_events::tell(shared, outputs, false)?;
+                sweep(shared, &mut swept);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return gap_events::tell(shared, outputs, true),
+        };
         let mut group = vec![first];
         let mut bytes = group[0].budget;
         let mut last = false;
-        while bytes < GROUP_BYTES {
+        while bytes < GROUP_BYTES && !last {
             match inbox.try_recv() {
                 Ok(next) => {
                     bytes += next.budget;
                     group.push(next);
                 }
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    last = true;
-                    break;
-                }
+                Err(TryRecvError::Disconnected) => last = true,
             }
         }
-        if let Err(error) = deliver(shared, &mut sinks, group) {
-            shared.fail(error);
-            shared.queue.wake();
-            shared.budget.wake();
-            return;
-        }
+        deliver(shared, outputs, group)?;
         if last {
-            return;
+            return gap_events::tell(shared, outputs, true);
         }
-        if swept.elapsed() > SWEEP {
-            swept = Instant::now();
-            let keep = u64::try_from(shared.remember.as_millis()).unwrap_or(u64::MAX);
-            if let Err(error) = shared.ledger.forget_before(now_ms().saturating_sub(keep)) {
-                tracing::warn!("Old keys can't be forgotten yet: {error}");
-            }
+        if told.elapsed() > TELLING {
+            told = Instant::now();
+            gap_events::tell(shared, outputs, false)?;
+        }
+        sweep(shared, &mut swept);
+    }
+}
+
+fn sweep(shared: &Shared, swept: &mut Instant) {
+    if swept.elapsed() > SWEEP {
+        *swept = Instant::now();
+        let keep = u64::try_from(shared.remember.as_millis()).unwrap_or(u64::MAX);
+        let now = now_ms();
+        if let Err(error) = shared.ledger.forget_before(now.saturating_sub(keep), now) {
+            tracing::warn!("Old keys can't be forgotten yet: {error}");
         }
     }
 }
 
-fn deliver(shared: &Shared, sinks: &mut [Box<dyn Sink>], group: Vec<Delivery>) -> Result<(), RunError> {
-    let mut positions = Vec::new();
-    for sink in sinks.iter_mut() {
-        let position = with_patience(shared, || hand_over(sink.as_mut(), &group))?;
-        positions.extend(position.map(|position| (sink.name().to_owned(), position)));
+fn deliver(shared: &Shared, outputs: &mut Outputs, mut group: Vec<Delivery>) -> Result<(), Halt> {
+    // Before anything goes out: a sink that can't take back would get it again after a restart.
+    let letters: u64 = group.iter().flat_map(|delivery| &delivery.delivered.dead_letters).map(DeadLetter::size).sum();
+    if group.len() > 1 && shared.ledger.check_room_for_letters(letters).is_err() {
+        // Together they have no room. What fits is delivered, so that the warning comes before the halt.
+        return group.into_iter().try_for_each(|delivery| deliver(shared, outputs, vec![delivery]));
+    }
+    if letters > 0 || outputs.may_refuse() {
+        shared.patience.attempt("Delivery", || shared.ledger.check_room_for_letters(letters))?;
+    }
+    let parts: Vec<Part<'_>> = group
+        .iter()
+        .map(|delivery| Part {
+            stream: &delivery.delivered.stream,
+            dataset: shared.dataset(&delivery.delivered.stream),
+            split: &delivery.delivered.split,
+            events: &delivery.events,
+            raw: &delivery.raw,
+        })
+        .collect();
+    let handed = outputs.deliver(&parts, None, &shared.patience, &shared.ledger)?;
+    drop(parts);
+    for (place, letter) in handed.letters {
+        group[place].delivered.dead_letters.push(letter);
     }
     let budget = group.iter().map(|delivery| delivery.budget).sum();
     let delivered: Vec<Delivered> = group.into_iter().map(|delivery| delivery.delivered).collect();
-    with_patience(shared, || shared.ledger.commit(&delivered, &positions, now_ms()))?;
+    shared.patience.attempt("Delivery", || shared.ledger.commit(&delivered, &handed.marks, now_ms()))?;
 
     for chunk in &delivered {
         shared.in_flight.release(&chunk.keys);
@@ -90,6 +135,7 @@ fn deliver(shared: &Shared, sinks: &mut [Box<dyn Sink>], group: Vec<Delivery>) -
                 split = letter.split,
                 position = letter.position,
                 code = letter.code,
+                sink = letter.sink,
                 "A record became a dead letter: {}",
                 letter.message
             );
@@ -97,61 +143,4 @@ fn deliver(shared: &Shared, sinks: &mut [Box<dyn Sink>], group: Vec<Delivery>) -
     }
     shared.budget.give(budget);
     Ok(())
-}
-
-fn hand_over(sink: &mut dyn Sink, group: &[Delivery]) -> Result<Option<u64>, SinkError> {
-    let write = |sink: &mut dyn Sink| {
-        for delivery in group {
-            let lines = match sink.format() {
-                SinkFormat::Ocsf => &delivery.events,
-                SinkFormat::Raw => &delivery.raw,
-            };
-            if !lines.is_empty() {
-                sink.write(lines)?;
-            }
-        }
-        sink.confirm()
-    };
-    write(sink).map_err(|error| match sink.roll_back() {
-        Ok(()) => error,
-        Err(back) => SinkError { message: format!("{error} {back}"), fatal: true },
-    })
-}
-
-/// Whether an error can pass.
-trait Passing: std::fmt::Display + Into<RunError> {
-    fn may_pass(&self) -> bool;
-}
-
-impl Passing for SinkError {
-    fn may_pass(&self) -> bool {
-        !self.fatal
-    }
-}
-
-impl Passing for crate::ledger::LedgerError {
-    fn may_pass(&self) -> bool {
-        true
-    }
-}
-
-/// Does something until it succeeds. It gives up if the error can't pass, when the run is ending, and, in a run that
-/// should end, after some attempts.
-fn with_patience<T, E: Passing>(shared: &Shared, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, RunError> {
-    let mut failures = 0;
-    loop {
-        let error = match attempt() {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        failures += 1;
-        if !error.may_pass() || (shared.until_caught_up && failures >= PATIENCE) {
-            return Err(error.into());
-        }
-        let wait = super::reading::pause(failures.min(6));
-        tracing::error!(failures, retry_in_s = wait.as_secs(), "Delivery is held up: {error}");
-        if shared.cancel.wait(wait).is_err() {
-            return Err(error.into());
-        }
-    }
 }

@@ -2,30 +2,38 @@
 
 use std::time::Duration;
 
+use super::patience::Halt;
 use super::reading::{Class, classify, pause};
+use super::work::HELD_MS;
 use super::{Shared, now_ms};
 use crate::guest::{Discovery, GuestError};
 use crate::ledger::PendingSplit;
+use crate::times::utc;
 
-/// A blocked stream is tried again after this time: a permission that somebody grants takes minutes to arrive.
-pub(super) const BLOCKED_PAUSE: Duration = Duration::from_secs(300);
+const BLOCKED_PAUSE: Duration = Duration::from_millis(HELD_MS);
+
+/// How often to look whether a stream that can't be read is read again.
+const HELD_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until the run ends.
 pub(super) fn run(shared: &Shared, stream: &str) {
     let mut failures = 0;
     while !shared.cancel.is_cancelled() {
+        // What can't be read now is listed when it can: then as few wide windows instead of many narrow ones.
+        if shared.queue.is_held(stream) {
+            if shared.cancel.wait(HELD_PAUSE).is_err() {
+                return;
+            }
+            continue;
+        }
         let wait = match discover(shared, stream) {
             Ok(discovery) => {
                 failures = 0;
                 match take_up(shared, stream, &discovery) {
                     Ok(()) if discovery.more => Duration::from_millis(discovery.next_ms),
                     Ok(()) => Duration::from_millis(discovery.next_ms).max(Duration::from_secs(1)),
-                    Err(error) => {
-                        failures += 1;
-                        shared.board.failed(stream, &error.to_string());
-                        tracing::error!(stream, "What was listed can't be stored, and is listed again: {error}");
-                        pause(failures)
-                    }
+                    Err(Halt::Stopped) => return,
+                    Err(Halt::Failed(error)) => return shared.fail(error),
                 }
             }
             Err(error) => {
@@ -45,23 +53,31 @@ fn discover(shared: &Shared, stream: &str) -> Result<Discovery, GuestError> {
     shared.plugin.source(&shared.settings, stream, shared.client.clone(), shared.cancel.clone())?.discover(
         stream,
         state.as_deref(),
-        now_ms(),
+        shared.service_ms(),
     )
 }
 
-fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), crate::ledger::LedgerError> {
-    let now = now_ms();
+fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), Halt> {
+    let what = format!("The listing of {stream}");
+    let new = shared.patience.attempt(&what, || shared.ledger.discovered(stream, discovery, now_ms()))?;
+    // After the commit: a gap is told once, with the state that knows it.
     for (interval, reason) in &discovery.lost {
-        shared.ledger.gap(stream, *interval, reason, now)?;
         tracing::error!(
             stream,
-            from_ms = interval.start,
-            to_ms = interval.end,
-            "A stretch of this stream is lost: {reason}"
+            from = %utc(interval.start),
+            to = %utc(interval.end),
+            "A stretch of this stream is declared a gap: {reason} `m365-pipe coverage` lists all gaps."
         );
     }
-    let new = shared.ledger.discovered(stream, &discovery.state, &discovery.splits, &discovery.coverage, now)?;
-    tracing::debug!(stream, new = new.len(), listed = discovery.splits.len(), more = discovery.more, "Listed.");
+    shared.board.gaps(stream, discovery.lost.len());
+    tracing::debug!(
+        stream,
+        pass = discovery.pass,
+        new = new.len(),
+        listed = discovery.splits.len(),
+        more = discovery.more,
+        "Listed."
+    );
     for split in new {
         shared.queue.add(PendingSplit { split, resume: None, attempts: 0, not_before: 0 });
     }
@@ -73,8 +89,8 @@ fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), c
 fn failed(shared: &Shared, stream: &str, error: &GuestError, failures: u32) -> Duration {
     match classify(error) {
         Class::Stop => Duration::ZERO,
-        Class::Blocked | Class::Lost => {
-            if shared.board.blocked(stream, &error.to_string()) {
+        Class::Blocked | Class::Elsewhere | Class::Lost => {
+            if shared.board.blocked(stream, error.code(), &error.to_string()) {
                 tracing::error!(stream, code = error.code(), "This stream is blocked: {error}");
             }
             BLOCKED_PAUSE

@@ -8,26 +8,36 @@ mod budget;
 mod dedup;
 mod delivery;
 mod discovery;
+mod gap_events;
+mod outputs;
+mod patience;
 mod reading;
+mod replay;
 mod status;
 mod transformer;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crate::guest::{Plugin, StreamDescription};
+use crate::guest::{GuestError, LoadError, Plugin, StreamDescription};
 use crate::http::{Cancel, Client};
 use crate::ledger::{Counts, Ledger, LedgerError};
-use crate::sinks::{Sink, SinkError};
+use crate::sinks::{Interrupter, Output, SinkError};
 
+pub use crate::clock::now_ms;
+pub use replay::{Replay, ReplaySummary};
 pub use status::{StreamState, StreamStatus};
 pub use transformer::Transformer;
 
 use budget::Budget;
 use dedup::InFlight;
+use outputs::Outputs;
+use patience::Patience;
 use status::Board;
 use work::Queue;
 
@@ -44,7 +54,9 @@ pub struct Run {
     /// The durable store.
     pub ledger: Arc<Ledger>,
     /// Where to deliver.
-    pub sinks: Vec<Box<dyn Sink>>,
+    pub sinks: Vec<Output>,
+    /// Loads the plugin once more, so that it can be interrupted: for splits during which it hung before.
+    pub interruptible: LoadAgain,
     /// Readers for each audience.
     pub readers: usize,
     /// Bytes of records that a reader hands on at a time.
@@ -53,11 +65,22 @@ pub struct Run {
     pub in_flight_bytes: usize,
     /// For how long on the arrival clock keys are remembered.
     pub remember: Duration,
+    /// The tenant's GUID, if declared gaps are to be delivered as events.
+    pub gap_events: Option<String>,
     /// Whether to end once everything there is has been read.
     pub until_caught_up: bool,
     /// Set by a signal, or by the run itself when it ends.
     pub cancel: Cancel,
 }
+
+/// Loads a plugin, when it is needed.
+pub type LoadAgain = Box<dyn Fn() -> Result<Arc<Plugin>, LoadError> + Send + Sync>;
+
+/// For how long a run that is asked to end finishes what is in flight. What isn't finished by then is rolled back, which
+/// the ledger makes safe.
+const GRACE: Duration = Duration::from_secs(4);
+/// How long after that it waits for threads that are stuck, before it leaves them behind.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a run ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +91,9 @@ pub enum RunError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The plugin failed on a whole batch of dead letters.
+    #[error(transparent)]
+    Transform(GuestError),
     /// The operating system gave no further thread.
     #[error("No further thread could be started: {0}. Lower `limits.readers`, or raise the limit on processes.")]
     Thread(std::io::Error),
@@ -88,15 +114,32 @@ struct Shared {
     board: Board,
     batch_bytes: u32,
     remember: Duration,
+    gap_events: Option<String>,
     until_caught_up: bool,
     cancel: Cancel,
-    wants_events: bool,
-    wants_raw: bool,
+    patience: Patience,
+    /// The streams that a sink wants as events, and as raw records.
+    wants_events: BTreeSet<String>,
+    wants_raw: BTreeSet<String>,
+    /// Splits during which the plugin hung before: stream and id.
+    suspects: BTreeSet<(String, String)>,
+    interruptible: LoadAgain,
+    careful: OnceLock<Arc<Plugin>>,
     streams: BTreeMap<String, StreamDescription>,
     failure: Mutex<Option<RunError>>,
 }
 
+/// A difference of the clocks below this is not corrected, in milliseconds: it does no harm.
+const SKEW: i64 = 10_000;
+
 impl Shared {
+    /// The services' clock in milliseconds since 1970, as far as their answers have told it: what the plugin goes by, so
+    /// that no window reaches into the services' future, whatever this machine's clock says.
+    fn service_ms(&self) -> u64 {
+        let skew = self.client.clock_skew_ms().filter(|skew| skew.abs() >= SKEW).unwrap_or(0);
+        now_ms().saturating_add_signed(skew)
+    }
+
     /// Ends the run with an error; the first one is told.
     fn fail(&self, error: RunError) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,11 +149,20 @@ impl Shared {
         drop(failure);
         self.cancel.cancel();
     }
-}
 
-/// Milliseconds since 1970, by this machine's clock.
-pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    /// The dataset of a stream.
+    fn dataset(&self, stream: &str) -> &str {
+        self.streams.get(stream).map_or("", |described| &described.dataset)
+    }
+
+    /// The plugin as one that can be interrupted. It is slower, and loaded when it is needed for the first time.
+    fn careful(&self) -> Result<Arc<Plugin>, GuestError> {
+        if let Some(plugin) = self.careful.get() {
+            return Ok(plugin.clone());
+        }
+        let plugin = (self.interruptible)().map_err(|error| GuestError::Trapped(error.to_string()))?;
+        Ok(self.careful.get_or_init(|| plugin).clone())
+    }
 }
 
 /// Collects until it is cancelled, has caught up (if asked to), or fails. What was delivered by then is committed.
@@ -119,16 +171,27 @@ pub fn now_ms() -> u64 {
 /// If a sink or the ledger fails for good. One stream's failure is no error: it is in the summary.
 pub fn run(run: Run) -> Result<Summary, RunError> {
     let names: Vec<String> = run.streams.iter().map(|stream| stream.name.clone()).collect();
-    let mut sinks = run.sinks;
-    for sink in &mut sinks {
-        sink.resume(run.ledger.position(sink.name())?)?;
-        // Where a new sink starts is committed before anything is written to it: otherwise a crash before the first
-        // commit would leave a tail that nobody knows to be one.
-        if let Some(start) = sink.confirm()? {
-            run.ledger.commit(&[], &[(sink.name().to_owned(), start)], now_ms())?;
+    let outputs = Outputs::resume(run.sinks, &run.ledger)?;
+    let wanted = |format| -> BTreeSet<String> {
+        let wanted = run.streams.iter().filter(|stream| outputs.wants(format, &stream.name, &stream.dataset));
+        wanted.map(|stream| stream.name.clone()).collect()
+    };
+    let interrupters = outputs.interrupters();
+    let hurry = Arc::new(AtomicBool::new(false));
+    let note = run.ledger.suspect_note();
+    run.plugin.when_stuck(Box::new(move |stream, split| {
+        if let Err(error) = note.write(stream, split, now_ms()) {
+            tracing::error!(stream, split, "The split can't be noted as suspect: {error}");
         }
+    }));
+    let suspects: BTreeSet<(String, String)> = run.ledger.suspects()?.into_iter().collect();
+    for (stream, split) in &suspects {
+        tracing::warn!(
+            stream,
+            split,
+            "The plugin hung on this piece before. It is read with care, one record at a time."
+        );
     }
-    let wants = |format| sinks.iter().any(|sink| sink.format() == format);
     let shared = Arc::new(Shared {
         plugin: run.plugin,
         settings: run.settings,
@@ -139,10 +202,15 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         board: Board::new(&names),
         batch_bytes: run.batch_bytes,
         remember: run.remember,
+        gap_events: run.gap_events,
         until_caught_up: run.until_caught_up,
+        patience: Patience { cancel: run.cancel.clone(), hurry: hurry.clone(), finite: run.until_caught_up },
         cancel: run.cancel,
-        wants_events: wants(crate::config::SinkFormat::Ocsf),
-        wants_raw: wants(crate::config::SinkFormat::Raw),
+        wants_events: wanted(crate::config::SinkFormat::Ocsf),
+        wants_raw: wanted(crate::config::SinkFormat::Raw),
+        suspects,
+        interruptible: run.interruptible,
+        careful: OnceLock::new(),
         streams: run.streams.iter().map(|stream| (stream.name.clone(), stream.clone())).collect(),
         ledger: run.ledger,
         failure: Mutex::new(None),
@@ -182,7 +250,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
             }
         }
         let shared = shared.clone();
-        start("deliver".to_owned(), Box::new(move || delivery::run(&shared, sinks, &inbox)))
+        start("deliver".to_owned(), Box::new(move || delivery::run(&shared, outputs, &inbox)))
     })();
     drop(deliveries);
     if let Err(error) = started {
@@ -201,14 +269,38 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
     shared.client.shutdown();
     shared.queue.wake();
     shared.budget.wake();
-    for thread in threads {
-        // A panic was reported by the guard of the thread.
-        let _ = thread.join();
-    }
+    finish(threads, &hurry, &interrupters);
     let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
     match failure {
         Some(error) => Err(error),
         None => Ok(shared.board.summary(&shared.queue)),
+    }
+}
+
+/// Waits for the threads to end. What takes longer than the grace period is interrupted, and what can't be is left
+/// behind: an end in bounded time is worth more, and the ledger makes it safe.
+fn finish(threads: Vec<JoinHandle<()>>, hurry: &AtomicBool, interrupters: &[Interrupter]) {
+    let asked = Instant::now();
+    let ended = |by: Duration| {
+        while asked.elapsed() < by {
+            if threads.iter().all(JoinHandle::is_finished) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        false
+    };
+    if !ended(GRACE) {
+        tracing::warn!("What is in flight takes too long and is rolled back. It is delivered at the next start.");
+        hurry.store(true, Ordering::Relaxed);
+        interrupters.iter().for_each(|interrupt| interrupt());
+        if !ended(GRACE + LAST_WAIT) {
+            return;
+        }
+    }
+    for thread in threads {
+        // A panic was reported by the guard of the thread.
+        let _ = thread.join();
     }
 }
 

@@ -9,6 +9,7 @@ use super::transformer::{Transformer, lines};
 use super::{Shared, now_ms};
 use crate::guest::{Batch, Chunk, ErrorKind, GuestError, Reject};
 use crate::ledger::{Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
+use crate::times::utc;
 
 /// What a failure means for the item that failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum Class {
     Lost,
     /// Somebody has to mend something.
     Blocked,
+    /// The service said that it is where the host doesn't call. It may say better the next time.
+    Elsewhere,
     /// The run is ending.
     Stop,
 }
@@ -40,11 +43,10 @@ pub(super) fn classify(error: &GuestError) -> Class {
         | ErrorKind::Internal => Class::Retry { slow: *retry_after, quota: None },
         ErrorKind::Restart => Class::Restart,
         ErrorKind::NotFound | ErrorKind::Gone => Class::Lost,
-        ErrorKind::InvalidConfig
-        | ErrorKind::Unauthenticated
-        | ErrorKind::Forbidden
-        | ErrorKind::Unlicensed
-        | ErrorKind::DeniedByHost => Class::Blocked,
+        ErrorKind::InvalidConfig | ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Unlicensed => {
+            Class::Blocked
+        }
+        ErrorKind::DeniedByHost => Class::Elsewhere,
         ErrorKind::Cancelled => Class::Stop,
     }
 }
@@ -64,7 +66,7 @@ pub(super) fn run(shared: &Shared, streams: &[String], deliveries: &Sender<Deliv
         Err(error) => return shared.fail(error.into()),
     };
     let transformer = Transformer::new(shared.plugin.clone(), shared.settings.clone());
-    let mut worker = Worker { shared, known, transformer, deliveries };
+    let mut worker = Worker { shared, known, transformer, careful: None, deliveries };
     while let Some(pending) = shared.queue.take(streams, &shared.cancel) {
         worker.split(pending);
     }
@@ -74,14 +76,16 @@ struct Worker<'a> {
     shared: &'a Shared,
     known: KeyReader,
     transformer: Transformer,
+    /// While a split is read during which the plugin hung before: a transformer that can be interrupted.
+    careful: Option<Transformer>,
     deliveries: &'a Sender<Delivery>,
 }
 
 impl Worker<'_> {
     fn split(&mut self, mut pending: PendingSplit) {
-        let now = now_ms();
+        let now = self.shared.service_ms();
         if pending.split.expires.is_some_and(|expires| expires <= now) {
-            return self.lost(&pending, "its time at the service has run out before it could be read");
+            return self.lost(&pending, "expired", "its time at the service has run out before it could be read");
         }
         match self.read(&mut pending) {
             Ok(()) => {}
@@ -91,19 +95,29 @@ impl Worker<'_> {
 
     /// Reads a split to its end. `pending.resume` follows what was handed on.
     fn read(&mut self, pending: &mut PendingSplit) -> Result<(), GuestError> {
-        let mut reader = self.shared.plugin.reader(
+        let suspect = (pending.split.stream.clone(), pending.split.id.clone());
+        let plugin = if self.shared.suspects.contains(&suspect) {
+            let plugin = self.shared.careful()?;
+            self.careful = Some(Transformer::careful(plugin.clone(), self.shared.settings.clone()));
+            plugin
+        } else {
+            self.careful = None;
+            self.shared.plugin.clone()
+        };
+        let mut reader = plugin.reader(
             &self.shared.settings,
             self.shared.client.clone(),
             self.shared.cancel.clone(),
             &pending.split,
             pending.resume.as_deref(),
-            now_ms(),
+            self.shared.service_ms(),
         )?;
         loop {
             let chunk = reader.next(self.shared.batch_bytes)?;
+            self.released(&pending.split.stream);
             let done = chunk.as_ref().is_none_or(|chunk| chunk.done);
             let chunk = chunk.unwrap_or(Chunk { batch: Batch { count: 0, data: Vec::new() }, resume: None, done });
-            let resume = chunk.resume.clone();
+            let (read, resume) = (chunk.batch.count, chunk.resume.clone());
             let Some(delivery) = self.prepare(pending, chunk, done)? else {
                 return Err(cancelled());
             };
@@ -113,7 +127,10 @@ impl Worker<'_> {
             if done {
                 return Ok(());
             }
-            pending.attempts = 0;
+            // Records before the same position, or a position without records, are no step forward.
+            if read > 0 && pending.resume != resume {
+                pending.attempts = 0;
+            }
             pending.resume = resume;
             if self.shared.cancel.is_cancelled() {
                 return Err(cancelled());
@@ -146,8 +163,9 @@ impl Worker<'_> {
         let mut events = Vec::new();
         let mut dead_letters = Vec::new();
         let mut without_event = 0;
-        if self.shared.wants_events && batch.count > 0 {
-            let output = match self.transformer.process(stream, &batch, now_ms()) {
+        if self.shared.wants_events.contains(stream) && batch.count > 0 {
+            let transformer = self.careful.as_mut().unwrap_or(&mut self.transformer);
+            let output = match transformer.process(stream, &pending.split.id, &batch, now_ms()) {
                 Ok(output) => output,
                 Err(error) => {
                     self.shared.in_flight.release(&keys);
@@ -163,7 +181,7 @@ impl Worker<'_> {
             events = output.batch.data;
         }
         counts.delivered = u64::from(batch.count) - without_event;
-        let raw = if self.shared.wants_raw { self.wrap(stream, &batch) } else { Vec::new() };
+        let raw = if self.shared.wants_raw.contains(stream) { self.wrap(stream, &batch) } else { Vec::new() };
         let progress = if done { Progress::Done } else { Progress::Resume(chunk.resume) };
         Ok(Some(Delivery {
             events,
@@ -209,13 +227,15 @@ impl Worker<'_> {
                 self.shared.queue.put_back(pending);
                 return;
             }
-            Class::Lost => return self.lost(&pending, &error.to_string()),
+            Class::Lost => return self.lost(&pending, error.code(), &error.to_string()),
             Class::Blocked => {
-                if self.shared.board.blocked(&stream, &error.to_string()) {
+                if self.shared.board.blocked(&stream, error.code(), &error.to_string()) {
                     tracing::error!(stream, split = id, code = error.code(), "This stream is blocked: {error}");
                 }
-                (super::discovery::BLOCKED_PAUSE, false)
+                self.shared.queue.hold(&stream);
+                (Duration::ZERO, false)
             }
+            Class::Elsewhere => (pause(pending.attempts + 1), false),
             Class::Retry { slow, quota } => {
                 if let Some(quota) = quota {
                     self.shared.client.penalize(quota, *slow);
@@ -247,15 +267,24 @@ impl Worker<'_> {
         self.shared.queue.put_back(pending);
     }
 
-    fn lost(&self, pending: &PendingSplit, reason: &str) {
+    /// What held a stream is over.
+    fn released(&self, stream: &str) {
+        if self.shared.queue.release(stream) {
+            tracing::info!(stream, "This stream can be read again.");
+        }
+    }
+
+    fn lost(&self, pending: &PendingSplit, code: &str, reason: &str) {
         let split = &pending.split;
+        // It can't find out any more whether the stream can be read.
+        self.shared.queue.release(&split.stream);
         tracing::error!(
             stream = split.stream,
             split = split.id,
-            arrival_ms = split.arrival,
+            arrived = %utc(split.arrival),
             "A piece of this stream is lost and counted as lost: {reason}"
         );
-        if let Err(error) = self.shared.ledger.lost(&split.stream, &split.id, split.arrival, reason, now_ms()) {
+        if let Err(error) = self.shared.ledger.lost(&split.stream, &split.id, split.arrival, code, reason, now_ms()) {
             // It stays pending in the ledger, and is found lost again at the next start.
             tracing::warn!(stream = split.stream, split = split.id, "The loss can't be noted in the ledger: {error}");
         }
@@ -292,6 +321,7 @@ fn letters(split: &str, batch: &Batch, rejects: Vec<Reject>) -> Vec<DeadLetter> 
     rejects
         .into_iter()
         .map(|reject| DeadLetter {
+            sink: None,
             split: split.to_owned(),
             position: reject.index,
             raw: lines.get(reject.index as usize).map(|line| line.to_vec()).unwrap_or_default(),

@@ -8,8 +8,10 @@ use super::Summary;
 use super::work::Queue;
 use crate::ledger::Counts;
 
-/// After so many failures in a row, a run that should end gives a split or a listing up.
-pub(super) const PATIENCE: u32 = 5;
+/// After so many failures in a row, which is after a minute, a run that should end gives a listing up …
+pub(super) const PATIENCE: u32 = 6;
+/// … and after so many, which is after some minutes, a split.
+const SPLIT_PATIENCE: u32 = 8;
 
 /// How a stream stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +36,10 @@ pub struct StreamStatus {
     pub trouble: Option<String>,
     /// When the last chunk was committed, since the start of the run.
     pub last_commit: Duration,
+    /// Stretches that were declared gaps in this run.
+    pub gaps: usize,
+    /// The code of what blocks or last blocked it.
+    blocked_by: String,
     /// Failures of discovery in a row.
     failures: u32,
     counts: Counts,
@@ -60,6 +66,11 @@ impl Board {
         });
     }
 
+    /// Stretches were declared gaps.
+    pub(super) fn gaps(&self, stream: &str, gaps: usize) {
+        self.with(stream, |status| status.gaps += gaps);
+    }
+
     /// Something failed that is tried again.
     pub(super) fn failed(&self, stream: &str, reason: &str) {
         self.with(stream, |status| {
@@ -68,13 +79,14 @@ impl Board {
         });
     }
 
-    /// The stream can't go on by itself. Whether this is news.
-    pub(super) fn blocked(&self, stream: &str, reason: &str) -> bool {
+    /// The stream can't go on by itself. Whether this is news: two sentences of one code are the same, though each may
+    /// name its own request.
+    pub(super) fn blocked(&self, stream: &str, code: &str, reason: &str) -> bool {
         self.with(stream, |status| {
-            let state = StreamState::Blocked(reason.to_owned());
-            let news = status.state != state;
-            status.state = state;
-            news
+            let known = matches!(status.state, StreamState::Blocked(_)) && status.blocked_by == code;
+            status.state = StreamState::Blocked(reason.to_owned());
+            code.clone_into(&mut status.blocked_by);
+            !known
         })
         .unwrap_or(false)
     }
@@ -92,7 +104,7 @@ impl Board {
     pub(super) fn all_settled(&self, queue: &Queue) -> bool {
         self.lock().iter().all(|(stream, status)| match &status.state {
             StreamState::Blocked(_) => true,
-            StreamState::CaughtUp => queue.open(stream).is_none_or(|(_, attempts)| attempts >= PATIENCE),
+            StreamState::CaughtUp => queue.open(stream).is_none_or(|(_, attempts)| attempts >= SPLIT_PATIENCE),
             StreamState::Behind => status.failures >= PATIENCE,
         })
     }

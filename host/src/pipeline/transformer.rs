@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::guest::{Batch, GuestError, Output, Plugin, Reject, TransformInstance};
+use crate::guest::{Batch, ErrorKind, GuestError, Output, Plugin, Reject, TransformInstance};
 
 /// An instance's memory never shrinks: after so many batches a new one takes its place.
 const BATCHES_PER_INSTANCE: u32 = 500;
@@ -13,20 +13,29 @@ pub struct Transformer {
     settings: String,
     instance: Option<TransformInstance>,
     batches: u32,
+    one_by_one: bool,
 }
 
 impl Transformer {
     /// A transformer with the plugin's settings, as JSON text. Instances are made when they are needed.
     pub fn new(plugin: Arc<Plugin>, settings: String) -> Self {
-        Self { plugin, settings, instance: None, batches: 0 }
+        Self { plugin, settings, instance: None, batches: 0, one_by_one: false }
     }
 
-    /// Normalises a batch. A record that makes the plugin trap or run out of its limits is found by halving, and
-    /// becomes a reject.
+    /// A transformer that hands the plugin one record at a time, so that one on which it hangs is found at once.
+    pub fn careful(plugin: Arc<Plugin>, settings: String) -> Self {
+        Self { one_by_one: true, ..Self::new(plugin, settings) }
+    }
+
+    /// Normalises a batch of a split. A record that makes the plugin trap, run out of its limits, or fail in another way
+    /// is found by halving, and becomes a reject.
     ///
     /// # Errors
-    /// If the plugin can't be instantiated, or refuses the batch as a whole.
-    pub fn process(&mut self, stream: &str, batch: &Batch, now_ms: u64) -> Result<Output, GuestError> {
+    /// If the plugin can't be instantiated, or refuses the batch for a reason that is not in its records.
+    pub fn process(&mut self, stream: &str, split: &str, batch: &Batch, now_ms: u64) -> Result<Output, GuestError> {
+        if self.one_by_one && batch.count > 1 {
+            return self.in_halves(stream, split, batch, now_ms);
+        }
         self.batches += 1;
         if self.batches > BATCHES_PER_INSTANCE {
             self.instance = None;
@@ -36,31 +45,37 @@ impl Transformer {
             Some(instance) => instance,
             None => self.plugin.transform(&self.settings)?,
         };
-        let reason = match instance.process(stream, batch, now_ms) {
+        instance.is_for(stream, split);
+        let (code, reason) = match instance.process(stream, batch, now_ms) {
             Ok(output) => {
                 self.instance = Some(instance);
                 return Ok(output);
             }
-            Err(GuestError::Trapped(reason)) => reason,
+            Err(error) if is_of_the_records(&error) => (error.code().to_owned(), error.to_string()),
             Err(error) => return Err(error),
         };
         // The instance is lost; what follows is done by new ones.
         if batch.count <= 1 {
-            tracing::error!(stream, "The plugin fails on a record, which is put aside: {reason}");
+            tracing::error!(stream, split, "The plugin fails on a record, which is put aside: {reason}");
             return Ok(Output {
                 batch: Batch { count: 0, data: Vec::new() },
-                rejects: vec![Reject { index: 0, code: "trap".to_owned(), message: reason }],
+                rejects: vec![Reject { index: 0, code, message: reason }],
                 filtered: 0,
             });
         }
         tracing::warn!(
             stream,
+            split,
             records = batch.count,
             "The plugin failed on a batch, which is tried in halves: {reason}"
         );
+        self.in_halves(stream, split, batch, now_ms)
+    }
+
+    fn in_halves(&mut self, stream: &str, split: &str, batch: &Batch, now_ms: u64) -> Result<Output, GuestError> {
         let (first, second) = halves(batch);
-        let mut output = self.process(stream, &first, now_ms)?;
-        let rest = self.process(stream, &second, now_ms)?;
+        let mut output = self.process(stream, split, &first, now_ms)?;
+        let rest = self.process(stream, split, &second, now_ms)?;
         output.batch.count += rest.batch.count;
         output.batch.data.extend_from_slice(&rest.batch.data);
         output.filtered += rest.filtered;
@@ -68,6 +83,16 @@ impl Transformer {
             .rejects
             .extend(rest.rejects.into_iter().map(|reject| Reject { index: reject.index + first.count, ..reject }));
         Ok(output)
+    }
+}
+
+/// Whether a failure may be the fault of a record: the plugin trapped, or says that the data are.
+fn is_of_the_records(error: &GuestError) -> bool {
+    match error {
+        GuestError::Trapped(_) => true,
+        GuestError::Answered { kind, .. } => {
+            matches!(kind, ErrorKind::BadData | ErrorKind::TooLarge | ErrorKind::Internal | ErrorKind::Protocol)
+        }
     }
 }
 

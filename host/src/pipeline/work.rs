@@ -1,12 +1,16 @@
 //! The queue of splits that wait to be read: the oldest first, those that failed after their pause.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::now_ms;
+use crate::clock::real;
 use crate::http::Cancel;
 use crate::ledger::PendingSplit;
+
+/// A stream that can't be read is tried again after this time: a permission that somebody grants takes minutes to arrive.
+pub(super) const HELD_MS: u64 = 300_000;
 
 /// A split's place in the queue: arrival, stream, id.
 type Place = (u64, String, String);
@@ -14,8 +18,11 @@ type Place = (u64, String, String);
 #[derive(Default)]
 struct Splits {
     waiting: BTreeMap<Place, PendingSplit>,
-    /// Being read now: stream and id.
-    taken: HashSet<(String, String)>,
+    /// Being read now: stream and id. With a split that was listed anew meanwhile, in another form.
+    taken: HashMap<(String, String), Option<PendingSplit>>,
+    /// Streams that can't be read until somebody mends something: until when, in milliseconds since 1970. After that, one
+    /// split at a time finds out.
+    held: HashMap<String, u64>,
 }
 
 /// The queue.
@@ -26,13 +33,16 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds a split, unless it waits or is being read already.
+    /// Adds a split, in place of one of the same id: of one that is being read, once that has failed.
     pub(super) fn add(&self, pending: PendingSplit) {
         let mut splits = self.lock();
         let name = (pending.split.stream.clone(), pending.split.id.clone());
-        if !splits.taken.contains(&name) {
-            splits.waiting.entry((pending.split.arrival, name.0, name.1)).or_insert(pending);
-            self.changed.notify_all();
+        match splits.taken.get_mut(&name) {
+            Some(renewed) => *renewed = Some(pending),
+            None => {
+                splits.waiting.insert((pending.split.arrival, name.0, name.1), pending);
+                self.changed.notify_all();
+            }
         }
     }
 
@@ -47,24 +57,54 @@ impl Queue {
             let place = splits
                 .waiting
                 .iter()
-                .find(|((_, stream, _), pending)| pending.not_before <= now && streams.contains(stream))
+                .find(|((_, stream, _), pending)| {
+                    pending.not_before <= now
+                        && streams.contains(stream)
+                        && splits.held.get(stream).is_none_or(|until| *until <= now)
+                })
                 .map(|(place, _)| place.clone());
             if let Some(place) = place
                 && let Some(pending) = splits.waiting.remove(&place)
             {
-                splits.taken.insert((place.1, place.2));
+                // The others of a held stream wait for what becomes of this one.
+                if let Some(until) = splits.held.get_mut(&place.1) {
+                    *until = now + HELD_MS;
+                }
+                splits.taken.insert((place.1, place.2), None);
                 return Some(pending);
             }
             // A pause may have ended without anyone ringing.
-            splits =
-                self.changed.wait_timeout(splits, Duration::from_millis(250)).unwrap_or_else(PoisonError::into_inner).0;
+            splits = self
+                .changed
+                .wait_timeout(splits, real(Duration::from_millis(250)))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// Puts a split back after a failure.
     pub(super) fn put_back(&self, pending: PendingSplit) {
-        self.lock().taken.remove(&(pending.split.stream.clone(), pending.split.id.clone()));
-        self.add(pending);
+        let renewed = self.lock().taken.remove(&(pending.split.stream.clone(), pending.split.id.clone()));
+        self.add(renewed.flatten().unwrap_or(pending));
+    }
+
+    /// A stream can't be read for now: one split at a time goes on finding out whether it can.
+    pub(super) fn hold(&self, stream: &str) {
+        self.lock().held.insert(stream.to_owned(), now_ms() + HELD_MS);
+    }
+
+    /// Ends a hold. Whether there was one.
+    pub(super) fn release(&self, stream: &str) -> bool {
+        let held = self.lock().held.remove(stream).is_some();
+        if held {
+            self.changed.notify_all();
+        }
+        held
+    }
+
+    /// Whether a stream can't be read for now.
+    pub(super) fn is_held(&self, stream: &str) -> bool {
+        self.lock().held.contains_key(stream)
     }
 
     /// A split is read to its end, or lost.
@@ -79,7 +119,7 @@ impl Queue {
         let waiting = splits.waiting.iter().filter(|((_, name, _), _)| name == stream);
         let (count, attempts) =
             waiting.fold((0, u32::MAX), |(count, attempts), (_, pending)| (count + 1, attempts.min(pending.attempts)));
-        let taken = splits.taken.iter().filter(|(name, _)| name == stream).count();
+        let taken = splits.taken.keys().filter(|(name, _)| name == stream).count();
         if taken > 0 {
             return Some((count + taken, 0));
         }

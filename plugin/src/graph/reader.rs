@@ -14,8 +14,14 @@ use crate::settings::Settings;
 use crate::splitter::{Framing, Splitter};
 use crate::streams::{Collection, Stream};
 
-/// A window isn't cut narrower than this, in milliseconds.
+/// A piece isn't cut narrower than this, in milliseconds, because the service is slow or refuses it …
 const NARROWEST: u64 = 5 * MINUTE;
+/// … and not narrower than this because it holds more records than the service gives: the finest time of a filter.
+const FINEST: u64 = clock::SECOND;
+/// After so many refusals of a piece in a row it is cut: on its first page, and on a later one, which is dearer to give up.
+const PATIENCE: (u32, u32) = (2, 4);
+/// After so many pieces without trouble, the next one is twice as wide again.
+const CALM: u32 = 4;
 /// The page sizes to fall back to when the service refuses one.
 const SMALLER: [u32; 4] = [500, 100, 50, 10];
 /// So many answers of a missing licence in a row are believed: tenants that have one get it now and then.
@@ -39,6 +45,12 @@ struct Position {
     seen: u64,
     top: u32,
     ordered: bool,
+    /// Refusals of the piece in a row.
+    #[serde(default)]
+    refusals: u32,
+    /// Pieces without trouble in a row.
+    #[serde(default)]
+    calm: u32,
 }
 
 /// A window being read.
@@ -48,7 +60,11 @@ pub struct WindowReader {
     stream: &'static Stream,
     collection: Collection,
     end: u64,
+    /// How wide the whole window is, in milliseconds.
+    widest: u64,
     at: Position,
+    /// Whether the position has to be kept even if nothing was read: it says how to go on.
+    keep: bool,
     /// Whether the next page was handed out to this very reader.
     fresh: bool,
     done: bool,
@@ -79,6 +95,8 @@ impl WindowReader {
             seen: 0,
             top: settings.page_size,
             ordered: query(collection).ordered,
+            refusals: 0,
+            calm: 0,
         };
         let at = match resume {
             None => start,
@@ -105,7 +123,9 @@ impl WindowReader {
             stream,
             collection,
             end: window.end,
+            widest: window.end - window.start,
             at,
+            keep: false,
             fresh: false,
             done: false,
             pages: 0,
@@ -119,23 +139,37 @@ impl WindowReader {
         self.at.from.saturating_add(self.at.width).min(self.end)
     }
 
-    /// Cuts the piece in half and starts it again, if it is wide enough.
-    fn narrow(&mut self, why: &str) -> bool {
+    /// Cuts the piece in half and starts it again, if it doesn't get narrower than `least`.
+    fn narrow(&mut self, least: u64, why: &str) -> bool {
         let width = clock::whole_second((self.to() - self.at.from) / 2);
-        if width < NARROWEST {
+        if width < least {
             return false;
         }
         self.at.width = width;
+        self.at.calm = 0;
+        self.at.refusals = 0;
+        self.keep = true;
         self.again();
         self.notes.push(note(
             Level::Info,
             format!(
-                "{} is read {} minutes at a time from now on in this window: {why}",
+                "{} is read {} seconds at a time for now in this window: {why}",
                 self.stream.api,
-                width / MINUTE
+                width / clock::SECOND
             ),
         ));
         true
+    }
+
+    /// Counts a refusal that may pass, and cuts the piece if they don't stop. The host backs off before it tries again.
+    fn refused(&mut self) {
+        self.at.refusals += 1;
+        self.at.calm = 0;
+        self.keep = true;
+        let (first, later) = PATIENCE;
+        if self.at.refusals >= if self.at.next.is_some() { later } else { first } {
+            self.narrow(NARROWEST, "the service refused it several times in a row.");
+        }
     }
 
     /// Starts the piece from its first page.
@@ -193,7 +227,7 @@ impl SplitReader for WindowReader {
         let status = answer.head.status;
         if self.at.next.is_some() && (status == 400 || status == 410) && !refused.html {
             // Graph refuses a page of its own: the address has aged, or the collection doesn't page that far.
-            if self.fresh && self.narrow("the service refused a next page that it had handed out.") {
+            if self.fresh && self.narrow(FINEST, "the service refused a next page that it had handed out.") {
                 return Ok(());
             }
             return Err(Error::new(
@@ -205,14 +239,16 @@ impl SplitReader for WindowReader {
         if self.at.next.is_none() && status == 400 && self.ask_less(refused.names_order(), refused.names_top()) {
             return Ok(());
         }
-        if error.kind == ErrorKind::Timeout && self.narrow("the service couldn't answer in time.") {
-            return Ok(());
+        match error.kind {
+            ErrorKind::Timeout if self.narrow(NARROWEST, "the service couldn't answer in time.") => return Ok(()),
+            ErrorKind::RateLimited | ErrorKind::Unavailable => self.refused(),
+            _ => {}
         }
         Err(error)
     }
 
     fn on_failure(&mut self, error: Error) -> Result<(), Error> {
-        if error.kind == ErrorKind::Timeout && self.narrow("the service didn't answer in time.") {
+        if error.kind == ErrorKind::Timeout && self.narrow(NARROWEST, "the service didn't answer in time.") {
             return Ok(());
         }
         Err(match &self.at.next {
@@ -264,7 +300,7 @@ impl SplitReader for WindowReader {
             return Ok(());
         }
         if query(self.collection).cap.is_some_and(|cap| self.at.seen >= cap) {
-            if self.narrow("the service may leave out records of a window that has so many.") {
+            if self.narrow(FINEST, "the service may leave out records of a window that has so many.") {
                 return Ok(());
             }
             self.notes.push(note(
@@ -281,6 +317,12 @@ impl SplitReader for WindowReader {
         let to = self.to();
         self.again();
         self.at.from = to;
+        self.at.refusals = 0;
+        self.at.calm += 1;
+        if self.at.calm >= CALM && self.at.width < self.widest {
+            self.at.calm = 0;
+            self.at.width = self.at.width.saturating_mul(2).min(self.widest);
+        }
         self.done = to >= self.end;
         Ok(())
     }
@@ -289,6 +331,10 @@ impl SplitReader for WindowReader {
         let text = serde_json::to_string(&self.at).ok()?;
         // The contract allows 64 KiB; a position with a longer address is left out, and the window is read from its beginning.
         (text.len() <= 64 << 10).then_some(text)
+    }
+
+    fn take_keep(&mut self) -> bool {
+        std::mem::take(&mut self.keep)
     }
 
     fn take_notes(&mut self) -> Vec<Note> {

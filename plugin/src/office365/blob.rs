@@ -5,9 +5,9 @@
 
 use super::Calls;
 use super::answers::{Subject, judge, refusal};
-use crate::call::{Answer, Head, handed_out};
+use crate::call::{Answer, Head, Level, Note, handed_out, host_of};
 use crate::clock;
-use crate::driver::{ReadStep, SplitReader};
+use crate::driver::{ReadStep, SplitReader, note};
 use crate::error::{Error, ErrorKind};
 use crate::settings::Settings;
 use crate::source::Split;
@@ -37,6 +37,9 @@ pub struct BlobReader {
     next: Option<String>,
     current: String,
     pages: u32,
+    /// The blob's address below the configured root, if it isn't the one that was handed out.
+    own: Option<String>,
+    notes: Vec<Note>,
 }
 
 impl BlobReader {
@@ -70,7 +73,10 @@ impl BlobReader {
                 ),
             ));
         }
-        Ok(Self { calls: Calls::new(settings), stream, next: Some(payload.uri), current: String::new(), pages: 0 })
+        let calls = Calls::new(settings);
+        // An id that is an address is of content that was listed without an id.
+        let own = Some(calls.content_uri(&split.id)).filter(|own| *own != payload.uri && !split.id.contains(':'));
+        Ok(Self { calls, stream, next: Some(payload.uri), current: String::new(), pages: 0, own, notes: Vec::new() })
     }
 }
 
@@ -99,6 +105,21 @@ impl SplitReader for BlobReader {
     }
 
     fn on_failure(&mut self, error: Error) -> Result<(), Error> {
+        if error.kind == ErrorKind::DeniedByHost
+            && self.pages == 0
+            && let Some(own) = self.own.take()
+        {
+            self.notes.push(note(
+                Level::Warn,
+                format!(
+                    "The service handed out a content blob at {}, which isn't the configured root {} and isn't called; the blob is asked for by its id there.",
+                    host_of(&self.current),
+                    self.calls.root()
+                ),
+            ));
+            self.next = Some(own);
+            return Ok(());
+        }
         Err(handed_out(error, self.calls.root(), "content blob (contentUri)", &self.current))
     }
 
@@ -119,5 +140,9 @@ impl SplitReader for BlobReader {
 
     fn resume(&self) -> Option<String> {
         None
+    }
+
+    fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 }

@@ -1,22 +1,33 @@
-//! What to list next of a content type: subscription, window, pages.
+//! What to list next of a content type: subscription, lane, window, pages.
 //!
 //! Invariant: the watermark never passes time that hasn't been listed to its last page, nor the service's own clock at the
-//! moment of the listing. Whatever goes wrong, listing again from the stored state finds everything.
+//! moment of the listing. Whatever goes wrong, listing again from the stored state finds everything. A call works in one
+//! lane: the live one whenever it is due, and otherwise a later pass; what concerns a pass alone never holds up the live
+//! lane.
+
+mod lanes;
+mod subscription;
 
 use super::Calls;
 use super::answers::{Subject, judge, refusal};
-use super::blob::BlobPayload;
-use super::state::{OpenWindow, Start, State};
+use super::listing::Content;
+use super::state::{OpenWindow, State};
 use crate::call::{Answer, Level, Machine, Note, Step, handed_out};
 use crate::clock::{self, DAY, HOUR, Interval, MINUTE};
 use crate::driver::note;
 use crate::error::{Error, ErrorKind};
+use crate::passes;
 use crate::settings::Settings;
-use crate::source::{Discovery, Split};
+use crate::source::{Discovery, LIVE, Split};
 use crate::streams::Stream;
 
 /// How far back a window may begin: the service lists 7 days, and a call takes a moment to arrive.
 pub const REACH: u64 = 7 * DAY - 5 * MINUTE;
+/// How old the start of a window may become while its pages are followed.
+const LAST_REACH: u64 = 7 * DAY - MINUTE;
+/// A window that begins at most so far above the end of the reach is no wider than this and the overlap: it has to be listed to its last
+/// page before it gets out of reach, or it would be begun again and again.
+const EDGE: u64 = HOUR;
 /// The widest window (Microsoft: Management Activity API reference). A wider one can give a part with status 200.
 pub const WIDEST: u64 = DAY;
 /// How long to wait between two starts of a subscription (Microsoft: Management Activity API reference).
@@ -29,6 +40,13 @@ const PAGE_LIFE: u64 = HOUR;
 const PAUSE: u64 = 5 * clock::SECOND;
 /// A call to `discover` ends after this many splits; the next one goes on with the next page.
 const SPLITS_A_CALL: usize = 2_000;
+/// A call in the lane of a pass makes at most this many requests …
+const PASS_REQUESTS: u32 = 4;
+/// … and the next one follows after this long, in milliseconds. Over all five content types, passes so take at most a
+/// tenth of the smallest quota that Microsoft grants, 2,000 requests a minute.
+const PASS_PACE: u64 = 6 * clock::SECOND;
+/// How long passes wait after a failure of their own, in milliseconds, doubling up to the second.
+const PASS_PAUSE: (u64, u64) = (5 * MINUTE, 6 * HOUR);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -49,6 +67,10 @@ pub struct FeedMachine {
     lookback: u64,
     overlap: u64,
     poll: u64,
+    ages: Vec<u64>,
+    /// The pass in whose lane this call works, by its age; none for the live lane.
+    pass: Option<u64>,
+    pass_requests: u32,
     phase: Phase,
     window: Option<Window>,
     splits: Vec<Split>,
@@ -72,23 +94,6 @@ struct Window {
     splits_before: usize,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Subscription {
-    #[serde(default)]
-    content_type: String,
-    status: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    content_id: Option<String>,
-    content_uri: Option<String>,
-    content_created: Option<String>,
-    content_expiration: Option<String>,
-}
-
 impl FeedMachine {
     /// Prepares one call of `discover`.
     ///
@@ -110,6 +115,9 @@ impl FeedMachine {
             lookback: settings.lookback_ms().min(REACH),
             overlap: settings.office365_overlap_ms(),
             poll: u64::from(settings.office365_poll_seconds) * clock::SECOND,
+            ages: settings.office365_passes(),
+            pass: None,
+            pass_requests: 0,
             phase: Phase::Subscriptions,
             window: None,
             splits: Vec::new(),
@@ -120,6 +128,18 @@ impl FeedMachine {
             restarted: false,
             started: false,
         })
+    }
+
+    /// How wide a window may be that begins here.
+    fn widest(&self, start: u64) -> u64 {
+        let edge = self.service_now().saturating_sub(REACH).saturating_add(EDGE);
+        // The overlap of the live lane is no progress.
+        if start < edge { (EDGE + self.overlap).min(WIDEST) } else { WIDEST }
+    }
+
+    /// Whether the pages of a window are still good to follow.
+    fn goes_on(&self, open: &OpenWindow) -> bool {
+        open.start >= self.service_now().saturating_sub(LAST_REACH) && self.now.saturating_sub(open.at) < PAGE_LIFE
     }
 
     /// The service's clock, as far as it is known.
@@ -134,174 +154,39 @@ impl FeedMachine {
             splits: std::mem::take(&mut self.splits),
             state: self.state.write(),
             more,
-            next_ms: if more { 0 } else { self.poll },
+            next_ms: match (more, self.pass) {
+                (true, None) => 0,
+                (true, Some(_)) => PASS_PACE,
+                (false, _) => self.live_due_in(),
+            },
             coverage: std::mem::take(&mut self.coverage),
+            pass: self.pass.map_or_else(|| LIVE.to_owned(), passes::name),
+            sealed: self.state.passes.sealed().or(self.state.watermark),
             lost: std::mem::take(&mut self.lost),
         })
     }
 
     /// Ends with an error, unless this call has got somewhere: then with what it has, and the next call goes on from there.
     fn fail(&mut self, error: Error) -> Step<Discovery> {
+        // What is wrong with one window of a pass must not hold up the live lane; a service that asks for fewer calls
+        // means them all.
+        let own = !matches!(
+            error.kind,
+            ErrorKind::RateLimited | ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Cancelled
+        );
+        if self.pass.is_some() && own {
+            return self.pause_passes(&error);
+        }
         if self.splits.is_empty() && !self.started {
             return Step::Fail(error);
         }
-        if let Some(Window { start, end, known_until: Some(known_until), page: Some(next), .. }) = self.window.take() {
-            self.state.window = Some(OpenWindow { start, end, known_until, next, at: self.now });
-        }
+        self.keep_window();
         self.notes.push(note(Level::Warn, format!("The listing stopped and goes on later: {}", error.message)));
         // The failure isn't an error to the host, so the pause is asked for here.
         let pause = error.retry_after_ms.unwrap_or(PAUSE).min(self.poll.max(PAUSE));
         match self.done(true) {
             Step::Done(found) => Step::Done(Discovery { next_ms: pause, ..found }),
             step => step,
-        }
-    }
-
-    fn list_subscriptions(&mut self) -> Step<Discovery> {
-        self.phase = Phase::Subscriptions;
-        Step::Call(self.calls.list_subscriptions())
-    }
-
-    /// Starts the subscription, unless the last start is too young.
-    fn start_subscription(&mut self) -> Step<Discovery> {
-        if let Some(last) = &self.state.start {
-            let age = self.now.saturating_sub(last.at);
-            if age < START_PAUSE {
-                let error = last.failure.clone().unwrap_or_else(|| {
-                    Error::new(
-                        ErrorKind::Unavailable,
-                        "subscription-pending",
-                        format!(
-                            "The subscription to {} was started at {} UTC and isn't effective yet. The service takes one start in 15 minutes; it is tried again after that.",
-                            self.content_type,
-                            clock::zoneless(last.at)
-                        ),
-                    )
-                });
-                return Step::Fail(error.after(Some(START_PAUSE - age)));
-            }
-        }
-        self.phase = Phase::Starting;
-        Step::Call(self.calls.start_subscription(self.content_type))
-    }
-
-    /// Keeps a failure of a start in the state, since an error would throw the state away and with it the time of the start.
-    /// The next call, which follows at once, reports it.
-    fn remember_failure(&mut self, error: Error) -> Step<Discovery> {
-        self.state.enabled_at = None;
-        self.state.start = Some(Start { at: self.now, failure: Some(error) });
-        // What is there once the subscription works is read from the first attempt's lookback on.
-        let first = self.service_now().saturating_sub(self.lookback);
-        self.state.watermark.get_or_insert(first);
-        self.done(true)
-    }
-
-    fn on_subscriptions(&mut self, answer: &Answer) -> Step<Discovery> {
-        if answer.head.status != 200 {
-            let error = judge(answer, &refusal(answer), Subject::List, self.stream);
-            return Step::Fail(error.into());
-        }
-        let list: Vec<Subscription> = match serde_json::from_slice(&answer.body) {
-            Ok(list) => list,
-            Err(error) => return Step::Fail(unexpected("list of subscriptions", &error)),
-        };
-        let enabled = list.iter().any(|subscription| {
-            subscription.content_type.eq_ignore_ascii_case(self.content_type)
-                // The reference's own sample leaves the status out of an element.
-                && subscription.status.as_deref().is_none_or(|status| status.eq_ignore_ascii_case("enabled"))
-        });
-        if !enabled {
-            return self.start_subscription();
-        }
-        self.state.enabled_at = Some(self.now);
-        if let Some(start) = &mut self.state.start {
-            start.failure = None;
-        }
-        self.list_window()
-    }
-
-    fn on_start(&mut self, answer: &Answer) -> Step<Discovery> {
-        let refused = refusal(answer);
-        // AF20024: enabled already, nothing changed.
-        if (200..300).contains(&answer.head.status) || refused.af.as_deref() == Some("AF20024") {
-            self.notes.push(note(
-                Level::Info,
-                format!(
-                    "The subscription to {} is started; the service can take up to 12 hours to list first content.",
-                    self.content_type
-                ),
-            ));
-            self.state.start = Some(Start { at: self.now, failure: None });
-            self.state.enabled_at = Some(self.now);
-            self.started = true;
-            return self.list_window();
-        }
-        let error: Error = judge(answer, &refused, Subject::List, self.stream).into();
-        match error.kind {
-            // Trying again soon is right, and the list of subscriptions comes first then.
-            ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Unavailable => Step::Fail(error),
-            _ => self.remember_failure(error),
-        }
-    }
-
-    /// Chooses the window and asks for its first page, or goes on with the window of the state.
-    fn list_window(&mut self) -> Step<Discovery> {
-        let now = self.service_now();
-        let floor = now.saturating_sub(REACH);
-        let mut watermark = self.state.watermark.unwrap_or_else(|| now.saturating_sub(self.lookback));
-        if watermark < floor {
-            if self.state.watermark.is_some() {
-                self.lost.push((
-                    Interval { start: watermark, end: floor },
-                    "The service lists content of the last 7 days only, and this stretch wasn't listed in time."
-                        .to_owned(),
-                ));
-                self.notes.push(note(
-                    Level::Warn,
-                    format!(
-                        "Content between {} and {} UTC can no longer be listed and is lost.",
-                        clock::zoneless(watermark),
-                        clock::zoneless(floor)
-                    ),
-                ));
-            }
-            watermark = floor;
-        }
-        self.state.watermark = Some(watermark);
-        if let Some(open) = self.state.window.take()
-            && open.start >= floor
-            && self.now.saturating_sub(open.at) < PAGE_LIFE
-        {
-            self.window = Some(Window {
-                start: open.start,
-                end: open.end,
-                known_until: Some(open.known_until),
-                page: Some(open.next),
-                splits_before: self.splits.len(),
-            });
-            return self.ask();
-        }
-        let start = clock::whole_second(watermark.saturating_sub(self.overlap).max(floor));
-        let end = clock::whole_second(now).min(start + WIDEST);
-        if end <= start {
-            if watermark > now + MINUTE {
-                self.notes.push(note(
-                    Level::Warn,
-                    "The stream has been listed up to a time that this machine's clock hasn't reached; check the clock.",
-                ));
-            }
-            return self.done(false);
-        }
-        self.window = Some(Window { start, end, known_until: None, page: None, splits_before: self.splits.len() });
-        self.ask()
-    }
-
-    fn ask(&mut self) -> Step<Discovery> {
-        self.phase = Phase::Listing;
-        match &self.window {
-            Some(Window { page: Some(url), .. }) => Step::Call(self.calls.follow(url)),
-            Some(window) => Step::Call(self.calls.list_content(self.content_type, window.start, window.end)),
-            None => self.list_window(),
         }
     }
 
@@ -318,7 +203,10 @@ impl FeedMachine {
             // What becomes available after the service's clock can't be in this list.
             window.known_until = Some(answer.head.date_ms().unwrap_or(window.end).min(window.end));
         }
-        let page: Result<Vec<Split>, Error> = list.into_iter().map(|item| self.split(item, window.start)).collect();
+        let page: Result<Vec<Split>, Error> = list
+            .into_iter()
+            .map(|item| item.split(&self.calls, self.stream, self.content_type, window.start))
+            .collect();
         match page {
             Ok(mut splits) => self.splits.append(&mut splits),
             Err(error) => return self.fail(error),
@@ -334,26 +222,34 @@ impl FeedMachine {
                 ));
             }
             window.page = Some(next.to_owned());
-            if self.splits.len() >= SPLITS_A_CALL {
-                self.state.window = Some(OpenWindow {
-                    start: window.start,
-                    end: window.end,
-                    known_until,
-                    next: next.to_owned(),
-                    at: self.now,
-                });
+            window.known_until = Some(known_until);
+            self.window = Some(window);
+            if self.splits.len() >= SPLITS_A_CALL || self.pass_requests >= PASS_REQUESTS {
+                self.keep_window();
                 return self.done(true);
             }
-            self.window = Some(window);
             return self.ask();
         }
+        self.window = None;
+        let listed = Interval { start: window.start, end: known_until };
+        if listed.end > listed.start {
+            self.coverage.push(listed);
+            self.state.passes.listed(listed, self.service_now());
+        }
+        if self.pass.is_some() {
+            self.state.pass_pause = None;
+            return self.next_pass();
+        }
         self.state.window = None;
-        if known_until > window.start {
-            self.coverage.push(Interval { start: window.start, end: known_until });
-            self.state.watermark = Some(self.state.watermark.unwrap_or(0).max(known_until));
+        if listed.end > listed.start {
+            self.state.watermark = Some(self.state.watermark.unwrap_or(0).max(listed.end));
         }
         // Behind by less than a poll: the next one takes it.
-        let more = known_until == window.end && window.end.saturating_add(self.poll) <= self.service_now();
+        if known_until == window.end && window.end.saturating_add(self.poll) <= self.service_now() {
+            return self.done(true);
+        }
+        self.state.live_at = Some(self.now);
+        let more = self.pass_is_due();
         self.done(more)
     }
 
@@ -363,7 +259,7 @@ impl FeedMachine {
         match refused.af.as_deref() {
             Some("AF20022" | "AF20023") if self.started => self.remember_failure(error),
             Some("AF20022" | "AF20023") => {
-                self.state.enabled_at = None;
+                self.stopped();
                 self.forget_window();
                 self.start_subscription()
             }
@@ -393,68 +289,22 @@ impl FeedMachine {
             }
             Some("AF20030" | "AF20055" | "AF20031") => {
                 self.forget_window();
-                Step::Fail(error)
+                if self.pass.is_some() { self.pause_passes(&error) } else { Step::Fail(error) }
             }
             _ => self.fail(error),
         }
     }
 
-    /// Gives up the window of this call and what it has listed: it is listed again.
-    fn forget_window(&mut self) {
-        if let Some(window) = self.window.take() {
-            self.splits.truncate(window.splits_before);
-        }
-        self.state.window = None;
-    }
-
-    fn split(&self, item: Content, window_start: u64) -> Result<Split, Error> {
-        let uri = match (item.content_uri, &item.content_id) {
-            (Some(uri), _) if !uri.is_empty() => uri,
-            (_, Some(id)) if !id.is_empty() => self.calls.content_uri(id),
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Protocol,
-                    "content-without-address",
-                    "The service listed content with neither contentUri nor contentId; the window is listed again.",
-                ));
-            }
-        };
-        let id = item.content_id.filter(|id| !id.is_empty()).unwrap_or_else(|| uri.clone());
-        let payload = BlobPayload { v: 1, uri, content_type: self.content_type.to_owned() };
-        Ok(Split {
-            id: short(id),
-            stream: self.stream.name.to_owned(),
-            // Strings only: serialising them into memory can't fail.
-            payload: serde_json::to_string(&payload).expect("a payload is plain data"),
-            arrival: item.content_created.as_deref().and_then(clock::parse).unwrap_or(window_start),
-            expires: item.content_expiration.as_deref().and_then(clock::parse),
-        })
-    }
-
-    /// Once a difference of the clocks is known, every call measures it anew, so that it goes away with its cause.
+    /// Every answer measures the difference of the clocks anew, so that it is known before a window is refused for it, and
+    /// goes away with its cause.
     fn measure_skew(&mut self, answer: &Answer) {
-        if self.state.skew_ms != 0
-            && !self.skew_corrected
+        if !self.skew_corrected
             && let Some(date) = answer.head.date_ms()
         {
             let skew = i64::try_from(i128::from(date) - i128::from(self.now)).unwrap_or(0);
             self.state.skew_ms = if skew.unsigned_abs() < MINUTE { 0 } else { skew };
         }
     }
-}
-
-/// An id within the 512 bytes that the contract allows; a longer one becomes its digest.
-fn short(id: String) -> String {
-    use sha2::Digest;
-    if id.len() <= 512 {
-        return id;
-    }
-    sha2::Sha256::digest(id.as_bytes()).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        use std::fmt::Write;
-        // Writing into a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn unexpected(what: &str, error: &serde_json::Error) -> Error {

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod blob;
 pub mod check;
 pub mod feed;
+mod listing;
 pub mod state;
 
 use crate::call::{Method, Request};

@@ -1,10 +1,11 @@
 //! The state of a Management Activity stream between two polls.
 //!
 //! Invariant: `watermark` only moves over time that has been listed completely. It runs on the arrival clock
-//! (`contentCreated`). Members that a later version adds are ignored by this one, so that passes over older stretches can
-//! be added under a name of their own.
+//! (`contentCreated`). Members that a later version adds are ignored by this one; those that an earlier one didn't write have
+//! defaults.
 
 use crate::error::{Error, ErrorKind};
+use crate::passes::Passes;
 
 /// The version that this plugin writes.
 pub const VERSION: u32 = 1;
@@ -26,10 +27,43 @@ pub struct State {
     /// A window whose pages haven't all been listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<OpenWindow>,
-    /// What to add to this machine's clock to get the service's, in milliseconds. Only set once the service refused a
-    /// window for it.
+    /// What to add to this machine's clock to get the service's, in milliseconds; left out below a minute.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skew_ms: i64,
+    /// When the live lane last had everything, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_at: Option<u64>,
+    /// Since when, on the arrival clock, the subscription was found stopped or disabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_since: Option<u64>,
+    /// How far the later passes have come.
+    #[serde(default, skip_serializing_if = "Passes::is_empty")]
+    pub passes: Passes,
+    /// A pass in the middle of its pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_window: Option<PassWindow>,
+    /// Why the passes are waiting, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_pause: Option<PassPause>,
+}
+
+/// A pass in the middle of its pages.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PassWindow {
+    /// The pass, by its age in milliseconds.
+    pub age: u64,
+    /// The window.
+    #[serde(flatten)]
+    pub window: OpenWindow,
+}
+
+/// A pause of the passes after failures that concern them alone.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PassPause {
+    /// Failures in a row.
+    pub failures: u32,
+    /// When to go on, by this machine's clock.
+    pub until: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for
@@ -65,7 +99,19 @@ pub struct OpenWindow {
 impl State {
     /// The state of a stream that was never read.
     pub fn new() -> Self {
-        Self { v: VERSION, watermark: None, enabled_at: None, start: None, window: None, skew_ms: 0 }
+        Self {
+            v: VERSION,
+            watermark: None,
+            enabled_at: None,
+            start: None,
+            window: None,
+            skew_ms: 0,
+            live_at: None,
+            stopped_since: None,
+            passes: Passes::default(),
+            pass_window: None,
+            pass_pause: None,
+        }
     }
 
     /// Reads what `discover` wrote.

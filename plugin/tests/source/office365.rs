@@ -252,7 +252,7 @@ fn a_gap_beyond_seven_days_is_told_as_lost() {
     assert_eq!(found.lost.len(), 1);
     assert_eq!(found.lost[0].0, Interval { start: NOW - 10 * DAY, end: NOW - REACH });
     assert!(found.more);
-    assert!(script.urls()[1].contains("startTime=2026-11-22T20:33:52&endTime=2026-11-23T20:33:52"));
+    assert!(script.urls()[1].contains("startTime=2026-11-22T20:33:52&endTime=2026-11-22T22:33:52"));
     // It is told once.
     let mut script = Script::of([none()]);
     assert!(discover(&mut script, STREAM, Some(&found.state), NOW).unwrap().lost.is_empty());
@@ -339,7 +339,7 @@ fn states_of_others_are_refused() {
     }
     // A later version's members don't disturb.
     let mut script = Script::of([none()]);
-    discover(&mut script, STREAM, Some(&subscribed(json!({"passes": [{"after": "15m"}]}))), NOW).unwrap();
+    discover(&mut script, STREAM, Some(&subscribed(json!({"lanes": [{"after": "15m"}]}))), NOW).unwrap();
 }
 
 #[test]
@@ -406,8 +406,18 @@ fn refused_blobs_become_the_right_errors() {
     assert_eq!(read(&mut Script::default(), &split, None, 1000).unwrap_err().kind, Gone);
     split.payload = "{}".into();
     assert_eq!(read(&mut Script::default(), &split, None, 1000).unwrap_err().kind, BadData);
-    let mut script = Script::default().then(DeniedByHost);
+    let mut script = Script::default().then(DeniedByHost).then(DeniedByHost);
     assert!(read(&mut script, &blob(), None, 1000).unwrap_err().message.contains("contentUri"));
+}
+
+#[test]
+fn a_blob_that_is_said_to_be_elsewhere_is_asked_for_by_its_id() {
+    let mut script = Script::default().then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(Reply::new(200, "[{\"a\":1}]")));
+    let (lines, _) = read(&mut script, &blob(), None, 1000).unwrap();
+    assert_eq!(lines, ["{\"a\":1}"]);
+    let own = format!("https://manage.office.com/api/v1.0/{TENANT}/activity/feed/audit/a?");
+    assert!(script.urls()[1].starts_with(&own), "{:?}", script.urls());
 }
 
 #[test]

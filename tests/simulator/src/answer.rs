@@ -91,19 +91,38 @@ pub(crate) struct Completion {
     pub(crate) bytes: usize,
 }
 
+/// How a body goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flow {
+    Whole,
+    /// The connection breaks after so many bytes.
+    CutAfter(usize),
+    /// So many bytes at a time, with a pause between them.
+    Slow(usize, Duration),
+}
+
 pub(crate) struct Body {
     data: Bytes,
     sent: usize,
     cut_after: Option<usize>,
-    /// Runs before a cut, so that what came before it is on its way.
+    /// Bytes of one frame.
+    frame: usize,
+    /// Time between two frames.
+    pace: Duration,
+    /// Runs before a cut, so that what came before it is on its way, and between the frames of a slow body.
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
     completion: Option<Completion>,
 }
 
 impl Body {
-    pub(crate) fn new(data: Vec<u8>, cut_after: Option<usize>, completion: Option<Completion>) -> Self {
+    pub(crate) fn new(data: Vec<u8>, flow: Flow, completion: Option<Completion>) -> Self {
+        let (cut_after, frame, pace) = match flow {
+            Flow::Whole => (None, FRAME, Duration::ZERO),
+            Flow::CutAfter(bytes) => (Some(bytes), FRAME, Duration::ZERO),
+            Flow::Slow(bytes, pause) => (None, bytes.max(1), pause),
+        };
         let cut_after = cut_after.filter(|cut| *cut < data.len());
-        Self { data: data.into(), sent: 0, cut_after, pause: None, completion }
+        Self { data: data.into(), sent: 0, cut_after, frame, pace, pause: None, completion }
     }
 
     fn finish(&mut self) {
@@ -133,7 +152,15 @@ impl http_body::Body for Body {
             self.finish();
             return Poll::Ready(None);
         }
-        let next = (self.sent + FRAME).min(end);
+        if self.sent > 0 && !self.pace.is_zero() {
+            let pace = self.pace;
+            let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(pace)));
+            if pause.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.pause = None;
+        }
+        let next = (self.sent + self.frame).min(end);
         let frame = self.data.slice(self.sent..next);
         self.sent = next;
         if next == self.data.len() {

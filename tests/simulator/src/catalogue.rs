@@ -8,6 +8,7 @@ use std::io;
 use crate::clock::{TICKS_PER_MS, TICKS_PER_SECOND, Ticks, ticks};
 use crate::corpus::{self, Line};
 use crate::generate::templates;
+use crate::misbehaviour::{Arrival, Late};
 use crate::options::Options;
 use crate::streams::{STREAMS, Stream, split};
 use crate::template::{Dialect, Filling, Variant, mix, variants};
@@ -33,6 +34,7 @@ pub(crate) struct Shelf {
     end: Ticks,
     graph_lateness: Ticks,
     blob_records: usize,
+    arrival: Arrival,
     source: Source,
 }
 
@@ -81,6 +83,7 @@ pub(crate) fn shelves(options: &Options, now: Ticks) -> io::Result<Vec<Shelf>> {
             end,
             graph_lateness: ticks(options.graph_lateness).max(TICKS_PER_SECOND),
             blob_records: options.blob_records.max(1),
+            arrival: options.misbehaviour.arrival.clone(),
             source,
         });
     }
@@ -101,9 +104,24 @@ impl Shelf {
         self.start + (from + within) as Ticks
     }
 
+    /// The first of the crowd that comes at one time with the `index`-th.
+    fn crowded(&self, index: usize) -> usize {
+        index - index % self.arrival.crowd.unwrap_or(1).max(1)
+    }
+
+    fn lateness(&self, late: Option<Late>, index: usize, salt: u64) -> Ticks {
+        let Some(late) = late else { return 0 };
+        let chance = self.chance(index, salt);
+        if !chance.is_multiple_of(late.one_in.max(1)) {
+            return 0;
+        }
+        let (least, most) = (ticks(late.least), ticks(late.most));
+        least + (chance >> 24) as Ticks % (most - least).max(1)
+    }
+
     /// A Graph record's own time, or the assigned one of a corpus record.
     pub(crate) fn time(&self, index: usize) -> Ticks {
-        let time = self.spread(index, self.len, 1);
+        let time = self.spread(self.crowded(index), self.len, 1);
         match self.stream.api {
             // Sign-ins are spelled in whole seconds.
             crate::streams::Api::SignIns(_) => time - time.rem_euclid(TICKS_PER_SECOND),
@@ -115,7 +133,8 @@ impl Shelf {
     pub(crate) fn visible_from(&self, index: usize) -> Ticks {
         let chance = self.chance(index, 2);
         let longest = if chance.is_multiple_of(50) { self.graph_lateness } else { (self.graph_lateness / 4).max(1) };
-        self.time(index) + (chance >> 8) as Ticks % longest.max(1)
+        let late = self.lateness(self.arrival.late_records, index, 12);
+        self.time(index) + late + (chance >> 8) as Ticks % longest.max(1)
     }
 
     /// The first record whose time is not before `at`.
@@ -151,7 +170,8 @@ impl Shelf {
     /// The record whose `Id` this one bears: itself, or at times the one before it.
     fn id_owner(&self, index: usize) -> usize {
         let Source::Generated(pool) = &self.source else { return index };
-        let every = if self.stream.name == "office365.dlp" { 6 } else { 150 };
+        let usual = if self.stream.name == "office365.dlp" { 6 } else { 150 };
+        let every = self.arrival.share_id_every.unwrap_or(usual).max(1);
         let drawn = |index: usize| index > 0 && self.chance(index, 4).is_multiple_of(every);
         let different =
             |index: usize| self.variant_number(index, pool.len()) != self.variant_number(index - 1, pool.len());
@@ -194,6 +214,11 @@ impl Shelf {
         if event < self.start { self.start + (chance >> 16) as Ticks % (arrival - self.start).max(1) } else { event }
     }
 
+    /// The blob that a record is in first.
+    pub(crate) fn blob_of_record(&self, record: usize) -> usize {
+        record / self.blob_records
+    }
+
     /// Number of content blobs.
     pub(crate) fn blobs(&self) -> usize {
         self.len.div_ceil(self.blob_records)
@@ -201,8 +226,18 @@ impl Shelf {
 
     /// `contentCreated` of a blob, in whole milliseconds.
     pub(crate) fn created(&self, blob: usize) -> Ticks {
-        let time = self.spread(blob, self.blobs(), 8);
+        let time = self.spread(self.crowded(blob), self.blobs(), 8);
         time - time.rem_euclid(TICKS_PER_MS)
+    }
+
+    /// From when on a blob is listed.
+    pub(crate) fn listed_from(&self, blob: usize) -> Ticks {
+        self.created(blob) + self.lateness(self.arrival.late_blobs, blob, 13)
+    }
+
+    /// Whether something that happens to one blob in `every` happens to this one; never if `every` is zero.
+    pub(crate) fn strikes(&self, every: u64, blob: usize, salt: u64) -> bool {
+        every > 0 && self.chance(blob, salt).is_multiple_of(every)
     }
 
     /// The first blob whose `contentCreated` is not before `at`.
@@ -239,11 +274,12 @@ impl Shelf {
     pub(crate) fn blob_entries(&self, blob: usize) -> Vec<usize> {
         let own = blob * self.blob_records..((blob + 1) * self.blob_records).min(self.len);
         let mut entries: Vec<usize> = own.collect();
+        let every = self.arrival.repeat_every.unwrap_or(REPEAT_EVERY).max(1);
         for earlier in blob.saturating_sub(REPEAT_REACH)..blob {
             for index in earlier * self.blob_records..(earlier + 1) * self.blob_records {
                 let chance = self.chance(index, 10);
                 let to = (earlier + 1 + (chance >> 32) as usize % REPEAT_REACH).min(self.blobs() - 1);
-                if chance.is_multiple_of(REPEAT_EVERY) && to == blob {
+                if chance.is_multiple_of(every) && to == blob {
                     entries.push(index);
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every time inside the simulator is a [`Ticks`] value, so that a filter compares exactly what a record spells.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Units of 100 nanoseconds since 1970-01-01T00:00:00Z: the finest resolution Graph spells (seven fraction digits).
@@ -15,17 +16,28 @@ pub(crate) fn ticks(duration: Duration) -> Ticks {
     Ticks::try_from(duration.as_nanos() / 100).unwrap_or(Ticks::MAX)
 }
 
-/// A clock that starts at a chosen instant and runs at the speed of the real one.
+/// A clock that starts at a chosen instant, runs at a chosen speed, and can be moved ahead.
 pub(crate) struct Clock {
     base: Ticks,
     started: Instant,
+    speed: f64,
+    moved: AtomicI64,
+}
+
+/// Milliseconds since 1970 by the machine's clock.
+fn real_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| ticks(since) / TICKS_PER_MS)
 }
 
 impl Clock {
-    /// `now_ms` is the simulated "now" in epoch milliseconds; `None` is the real clock.
-    pub(crate) fn starting_at(now_ms: Option<i64>) -> Self {
-        let real = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| ticks(since) / TICKS_PER_MS);
-        Self { base: now_ms.unwrap_or_else(real).saturating_mul(TICKS_PER_MS), started: Instant::now() }
+    /// `now_ms` is the simulated "now" in epoch milliseconds; `None` is the real clock. Time passes `speed` times as fast.
+    pub(crate) fn starting_at(now_ms: Option<i64>, speed: f64) -> Self {
+        Self {
+            base: now_ms.unwrap_or_else(real_ms).saturating_mul(TICKS_PER_MS),
+            started: Instant::now(),
+            speed: if speed.is_finite() { speed.max(1.0) } else { 1.0 },
+            moved: AtomicI64::new(0),
+        }
     }
 
     /// The instant at which the clock was started.
@@ -34,7 +46,33 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Ticks {
-        self.base.saturating_add(ticks(self.started.elapsed()))
+        let passed = ticks(self.started.elapsed().mul_f64(self.speed));
+        self.base.saturating_add(passed).saturating_add(self.moved.load(Relaxed))
+    }
+
+    /// How long ago the clock was started, by itself.
+    pub(crate) fn since_start(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.now() - self.base).unwrap_or(0).saturating_mul(100))
+    }
+
+    /// Lets time pass at once.
+    pub(crate) fn advance(&self, time: Duration) {
+        self.moved.fetch_add(ticks(time), Relaxed);
+    }
+
+    /// A real time by this clock: what the machine takes for its work seems longer at a greater speed.
+    pub(crate) fn of_real(&self, time: Duration) -> Duration {
+        time.mul_f64(self.speed)
+    }
+
+    pub(crate) fn is_real(&self) -> bool {
+        self.speed <= 1.0
+    }
+
+    /// The setting of a collector's test clock that goes as this one does, `ahead_ms` ahead of it.
+    pub(crate) fn setting(&self, ahead_ms: i64) -> String {
+        let real = real_ms();
+        format!("{}@{real}*{}", (self.now() / TICKS_PER_MS).saturating_add(ahead_ms), self.speed)
     }
 
     /// Time since the clock was started, by the real clock.

@@ -1,11 +1,12 @@
 //! The simulated tenant as a program: prints where it listens and the credentials as one JSON line, then serves.
 //!
-//! Invariant: nothing but that line goes to standard output.
+//! Invariant: nothing but that line goes to standard output; the verdict on the collector goes to standard error, and the exit
+//! code tells it: 0 passed, 1 failed, 2 the tenant could not be started.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use m365_sim::{FAULTS, Faults, Options, Quotas, Simulator};
+use m365_sim::{FAULTS, Faults, Options, Quotas, SCENARIOS, Simulator};
 
 #[derive(Parser)]
 #[command(name = "m365-sim", version, about = "A simulated Microsoft 365 tenant on a loopback address.")]
@@ -13,9 +14,20 @@ struct Arguments {
     /// Determines every record.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Records over all streams in sum.
-    #[arg(long, default_value_t = 2_000)]
-    events: u64,
+    /// A scenario of the conformance kit; see --list. It sets most of what the other arguments set: of these, only --seed,
+    /// --events, --stream, --corpus, --listen, --now, --speed, --latency-ms, --workers, --fault and --output count with it.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// A file of NDJSON lines that the collector writes, for the verdict (repeatable): raw records, or lines that hold them.
+    #[arg(long = "output", value_name = "FILE")]
+    outputs: Vec<PathBuf>,
+    /// How many times as fast as the real one the simulated clock runs. The collector has to go by the same clock: the line on
+    /// standard output has its setting for M365_PIPE_TEST_CLOCK.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    speed: f64,
+    /// Records over all streams in sum; default is 2000, or what the scenario says.
+    #[arg(long)]
+    events: Option<u64>,
     /// Only this stream has records (repeatable).
     #[arg(long = "stream", value_name = "NAME")]
     streams: Vec<String>,
@@ -38,8 +50,8 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     graph_page: usize,
     /// Delay before each answer, in milliseconds.
-    #[arg(long, default_value_t = 0)]
-    latency_ms: u64,
+    #[arg(long)]
+    latency_ms: Option<u64>,
     /// Request quotas.
     #[arg(long, value_enum, default_value_t = QuotaChoice::Documented)]
     quotas: QuotaChoice,
@@ -70,7 +82,7 @@ struct Arguments {
     /// Something that is wrong with the tenant, NAME or NAME=VALUE (repeatable); see --list.
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// Print the faults and end.
+    /// Print the scenarios and the faults and end.
     #[arg(long)]
     list: bool,
     /// End when standard input is closed.
@@ -92,10 +104,29 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
         faults.set(fault)?;
     }
     let defaults = Options::default();
+    let latency = arguments.latency_ms.map(Duration::from_millis);
+    if let Some(name) = &arguments.scenario {
+        let scenario = m365_sim::scenario(name).ok_or_else(|| format!("There is no scenario {name}; see --list."))?;
+        let set = scenario.options(arguments.seed);
+        let streams: BTreeSet<String> = arguments.streams.iter().cloned().collect();
+        return Ok(Options {
+            events: arguments.events.unwrap_or(set.events),
+            streams: if streams.is_empty() { set.streams } else { streams },
+            corpus: arguments.corpus.clone(),
+            listen: arguments.listen,
+            now: arguments.now,
+            speed: arguments.speed,
+            latency: latency.unwrap_or(set.latency),
+            workers: arguments.workers,
+            outputs: arguments.outputs.clone(),
+            faults: set.faults.with(faults),
+            ..set
+        });
+    }
     let arriving = arguments.arriving_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
     Ok(Options {
         seed: arguments.seed,
-        events: arguments.events,
+        events: arguments.events.unwrap_or(defaults.events),
         streams: arguments.streams.iter().cloned().collect(),
         corpus: arguments.corpus.clone(),
         listen: arguments.listen,
@@ -103,12 +134,13 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
         blob_records: arguments.blob_records,
         content_page: arguments.content_page,
         graph_page: arguments.graph_page,
-        latency: Duration::from_millis(arguments.latency_ms),
+        latency: latency.unwrap_or_default(),
         quotas: match arguments.quotas {
             QuotaChoice::Documented => Quotas::default(),
             QuotaChoice::Unlimited => Quotas::unlimited(),
         },
         now: arguments.now,
+        speed: arguments.speed,
         spread: Duration::from_secs(arguments.spread_hours.saturating_mul(3_600)),
         ahead: arriving.map_or(defaults.ahead, |arriving| defaults.newest_age.saturating_add(arriving)),
         token_lifetime: Duration::from_secs(arguments.token_seconds),
@@ -116,6 +148,7 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
         subscribed: arguments.subscribed,
         gzip: !arguments.no_gzip,
         workers: arguments.workers,
+        outputs: arguments.outputs.clone(),
         faults,
         ..defaults
     })
@@ -150,7 +183,8 @@ async fn interrupted(until_stdin_closes: bool) {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), String> {
+/// Serves until it is told to end; whether the collector passed.
+fn run(arguments: &Arguments) -> Result<bool, String> {
     let simulator =
         Simulator::start(options(arguments)?).map_err(|error| format!("The simulated tenant cannot start: {error}"))?;
     let runtime =
@@ -162,31 +196,37 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             "url": url, "login": format!("{url}/login"), "manage": format!("{url}/manage"), "graph": format!("{url}/graph"),
             "tenant_id": simulator.tenant_id(), "domain": simulator.domain(), "client_id": simulator.client_id(),
             "client_secret": simulator.client_secret(), "holds": simulator.holds(), "broken": simulator.broken(),
+            "clock": simulator.clock_setting(), "verdict": format!("{url}/_kit/verdict"),
         })
     );
     runtime.block_on(interrupted(arguments.until_stdin_closes));
-    for violation in simulator.violations() {
-        eprintln!("violation: {violation}");
-    }
+    let verdict = simulator.verdict(&arguments.outputs);
+    eprint!("{verdict}");
     simulator.stop();
     // A reader of standard input may still be blocked; it does not keep the program alive.
     runtime.shutdown_background();
-    Ok(())
+    Ok(verdict.passed())
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
+        println!("Scenarios (--scenario NAME):");
+        for scenario in SCENARIOS.iter().copied().flatten() {
+            println!("{:28}{}", scenario.name, scenario.about);
+        }
+        println!("\nFaults (--fault NAME):");
         for (name, meaning) in FAULTS {
             println!("{name:28}{meaning}");
         }
         return ExitCode::SUCCESS;
     }
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }

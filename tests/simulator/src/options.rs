@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
+use crate::misbehaviour::Misbehaviour;
+
 /// Settings of a [`Simulator`](crate::Simulator). Start from `Options::default()` and set the public fields.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,8 +33,10 @@ pub struct Options {
     pub latency: Duration,
     /// Request quotas.
     pub quotas: Quotas,
-    /// The simulated "now" at the start, in epoch milliseconds; the clock then runs at normal speed. `None` is the real time.
+    /// The simulated "now" at the start, in epoch milliseconds. `None` is the real time.
     pub now: Option<i64>,
+    /// How many times as fast as the real one the simulated clock runs; one at least.
+    pub speed: f64,
     /// The records lie within this time before now.
     pub spread: Duration,
     /// The newest record has arrived this long before now.
@@ -50,12 +54,16 @@ pub struct Options {
     pub start_guard: Duration,
     /// Whether all content types are subscribed at the start. A tenant that nobody has collected from yet has none.
     pub subscribed: bool,
+    /// NDJSON files that the collector writes, for the verdict.
+    pub outputs: Vec<PathBuf>,
     /// Compress bodies for clients that accept gzip.
     pub gzip: bool,
     /// Threads that serve requests.
     pub workers: usize,
     /// What is wrong with the tenant.
     pub faults: Faults,
+    /// What is odd about the tenant and its services, as scenarios set it.
+    pub misbehaviour: Misbehaviour,
 }
 
 impl Default for Options {
@@ -74,6 +82,7 @@ impl Default for Options {
             latency: Duration::ZERO,
             quotas: Quotas::default(),
             now: None,
+            speed: 1.0,
             spread: hours(20),
             newest_age: Duration::from_secs(20 * 60),
             ahead: Duration::ZERO,
@@ -82,9 +91,11 @@ impl Default for Options {
             content_lifetime: hours(7 * 24),
             start_guard: Duration::from_secs(15 * 60),
             subscribed: false,
+            outputs: Vec::new(),
             gzip: true,
             workers: 2,
             faults: Faults::default(),
+            misbehaviour: Misbehaviour::default(),
         }
     }
 }
@@ -208,6 +219,10 @@ pub enum Instead {
     },
     /// The real answer, but the connection breaks after this many bytes of its body.
     CutAfter(usize),
+    /// No answer: the connection is reset.
+    Reset,
+    /// The real answer, this many bytes of its body at a time with a real pause between them.
+    Slow(usize, Duration),
 }
 
 /// Names and meanings of the faults that [`Faults::set`] knows.
@@ -230,6 +245,32 @@ pub const FAULTS: &[(&str, &str)] = &[
 ];
 
 impl Faults {
+    /// These faults and the ones of `other`, whose single values win.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.missing_roles.extend(other.missing_roles);
+        self.disabled_content_types.extend(other.disabled_content_types);
+        self.injections.extend(other.injections);
+        Self {
+            secret_expired: self.secret_expired || other.secret_expired,
+            no_premium_licence: self.no_premium_licence || other.no_premium_licence,
+            auditing_off: self.auditing_off || other.auditing_off,
+            legacy_alerts: match other.legacy_alerts {
+                LegacyAlerts::Served => self.legacy_alerts,
+                set => set,
+            },
+            failing_provider: other.failing_provider.or(self.failing_provider),
+            management_429: self.management_429 || other.management_429,
+            retry_after: self.retry_after || other.retry_after,
+            title_case_headers: self.title_case_headers || other.title_case_headers,
+            top_cap: other.top_cap.or(self.top_cap),
+            no_alert_order: self.no_alert_order || other.no_alert_order,
+            missing_roles: self.missing_roles,
+            disabled_content_types: self.disabled_content_types,
+            injections: self.injections,
+        }
+    }
+
     /// Sets a fault by its name in [`FAULTS`], written `name` or `name=value`.
     ///
     /// # Errors

@@ -4,36 +4,42 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::{Clock, Ticks, ticks};
 use crate::options::Quotas;
 use crate::tally::lock;
 
+/// What a machine may delay a request on its way here, for real. At a greater speed of the clock it counts for more, and a
+/// quota's period is shorter by it: a client that keeps the quota exactly is not accused.
+const JITTER: Duration = Duration::from_millis(40);
+
 pub(crate) struct Window {
     limit: u32,
-    period: Duration,
-    granted: Mutex<VecDeque<Instant>>,
+    period: Ticks,
+    granted: Mutex<VecDeque<Ticks>>,
 }
 
 impl Window {
     fn new(limit: u32, period: Duration) -> Self {
-        Self { limit, period, granted: Mutex::default() }
+        Self { limit, period: ticks(period), granted: Mutex::default() }
     }
 
     /// Takes one request, or says after which time the next is granted.
-    pub(crate) fn take(&self, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&self, now: Ticks) -> Result<(), Duration> {
         if self.limit == u32::MAX {
             return Ok(());
         }
         let mut granted = lock(&self.granted);
-        while granted.front().is_some_and(|first| now.duration_since(*first) >= self.period) {
+        while granted.front().is_some_and(|first| now - *first >= self.period) {
             granted.pop_front();
         }
         if granted.len() < self.limit as usize {
             granted.push_back(now);
             return Ok(());
         }
-        Err(granted.front().map_or(self.period, |first| self.period.saturating_sub(now.duration_since(*first))))
+        let wait = granted.front().map_or(self.period, |first| self.period - (now - *first));
+        Err(Duration::from_nanos(u64::try_from(wait).unwrap_or(0).saturating_mul(100)))
     }
 }
 
@@ -47,13 +53,15 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    pub(crate) fn new(quotas: Quotas) -> Self {
-        let minute = Duration::from_secs(60);
+    /// Quotas for a clock of this speed.
+    pub(crate) fn new(quotas: Quotas, clock: &Clock) -> Self {
+        let jitter = if clock.is_real() { Duration::ZERO } else { clock.of_real(JITTER) };
+        let window = |limit, seconds| Window::new(limit, Duration::from_secs(seconds).saturating_sub(jitter));
         Self {
-            management: Window::new(quotas.management_per_minute, minute),
-            shared: Window::new(quotas.management_per_minute, minute),
-            reports: Window::new(quotas.reports_per_10_seconds, Duration::from_secs(10)),
-            alerts: Window::new(quotas.alerts_per_minute, minute),
+            management: window(quotas.management_per_minute, 60),
+            shared: window(quotas.management_per_minute, 60),
+            reports: window(quotas.reports_per_10_seconds, 10),
+            alerts: window(quotas.alerts_per_minute, 60),
         }
     }
 }
@@ -61,12 +69,12 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::TICKS_PER_SECOND;
 
     #[test]
     fn the_window_slides() {
         let window = Window::new(2, Duration::from_secs(10));
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
+        let at = |seconds: i64| 17_000_000_000_000_000 + seconds * TICKS_PER_SECOND;
         assert_eq!(window.take(at(0)), Ok(()));
         assert_eq!(window.take(at(4)), Ok(()));
         assert_eq!(window.take(at(6)), Err(Duration::from_secs(4)));

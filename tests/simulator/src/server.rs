@@ -3,23 +3,26 @@
 //! Invariant: every request is logged with its answer, whatever the answer is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::routing::any;
+use axum::{Extension, Router};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use crate::answer::{Answer, Body, Completion, gzip};
+use crate::answer::{Answer, Body, Completion, Flow, gzip};
 use crate::catalogue::Shelf;
-use crate::clock::{Clock, http_date};
+use crate::clock::{Clock, TICKS_PER_SECOND, http_date, ticks};
+use crate::kit::rules::Rules;
+use crate::kit::verdict;
 use crate::manage::Subscriptions;
+use crate::misbehaviour::What;
 use crate::options::{Injection, Instead, Options};
 use crate::quota::Windows;
 use crate::request::Request;
@@ -33,6 +36,8 @@ use crate::{graph, login, manage};
 const REQUEST_LIMIT: usize = 64 * 1024;
 /// Shorter bodies are not worth compressing.
 const GZIP_FROM: usize = 512;
+/// Tokens that are younger, in seconds, are not revoked: no service revokes what it has just issued, again and again.
+const REVOKED_AGE: i64 = 61;
 /// Wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -41,28 +46,43 @@ pub(crate) struct Tenant {
     pub(crate) options: Options,
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
+    /// The root of a host that is none of the tenant's, and that nobody should be led to.
+    pub(crate) decoy: String,
     pub(crate) clock: Clock,
     pub(crate) shelves: Vec<Shelf>,
     pub(crate) mint: Mint,
     pub(crate) windows: Windows,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) rules: Rules,
     numbers: AtomicU64,
     /// How often each injection's part was asked for.
     injected: Vec<AtomicU64>,
+    /// How often each trouble's requests came.
+    troubled: Vec<AtomicU64>,
+    /// Which changes have been made.
+    changed: Vec<AtomicBool>,
+    /// Tokens from before this second are no longer good.
+    revoked_before: AtomicI64,
 }
 
 impl Tenant {
-    pub(crate) fn new(options: Options, url: String, clock: Clock, shelves: Vec<Shelf>) -> Self {
+    pub(crate) fn new(options: Options, url: String, decoy: String, clock: Clock, shelves: Vec<Shelf>) -> Self {
+        let flags = || options.misbehaviour.changes.iter().map(|_| AtomicBool::new(false)).collect();
         Self {
             url,
-            clock,
+            decoy,
             mint: Mint::new(options.seed),
-            windows: Windows::new(options.quotas),
+            windows: Windows::new(options.quotas, &clock),
+            rules: Rules::new(options.start_guard),
+            clock,
             subscriptions: Subscriptions::new(options.subscribed),
             tally: Arc::new(Tally::new(shelves.iter().map(|shelf| shelf.len + shelf.broken))),
             numbers: AtomicU64::new(0),
             injected: options.faults.injections.iter().map(|_| AtomicU64::new(0)).collect(),
+            troubled: options.misbehaviour.troubles.iter().map(|_| AtomicU64::new(0)).collect(),
+            changed: flags(),
+            revoked_before: AtomicI64::new(i64::MIN),
             shelves,
             options,
         }
@@ -80,16 +100,46 @@ impl Tenant {
         String::from_utf8_lossy(&out).into_owned()
     }
 
+    /// True for one answer in `every`, by the seed; never if it is zero.
+    pub(crate) fn rolls(&self, every: u64) -> bool {
+        every > 0 && mix(self.options.seed ^ mix(self.next_number())).is_multiple_of(every)
+    }
+
+    /// Whether somebody else has done something to the tenant by now.
+    pub(crate) fn changed(&self, what: impl Fn(&What) -> bool) -> bool {
+        let changes = &self.options.misbehaviour.changes;
+        changes.iter().zip(&self.changed).any(|(change, done)| what(&change.what) && done.load(Relaxed))
+    }
+
+    /// Lets happen what should have happened by now.
+    fn catch_up(&self) {
+        let since = self.clock.since_start();
+        for (change, done) in self.options.misbehaviour.changes.iter().zip(&self.changed) {
+            if since < change.after || done.swap(true, Relaxed) {
+                continue;
+            }
+            if let What::Stop(content_type) = change.what {
+                self.subscriptions.stop_at(content_type, self.clock.base() + ticks(change.after));
+            }
+        }
+    }
+
     /// Notes that the client broke a rule.
     pub(crate) fn violation(&self, request: &Request, rule: &str) {
         let millis = self.clock.elapsed().as_millis();
-        self.tally.violation(format!("{millis} ms, {} {}: {rule}", request.method, request.path_and_query()));
+        self.tally.violation(format!("{millis} ms, {} {}", request.method, request.path_and_query()), rule);
     }
 
     /// The roles of the request's token, or why it is refused.
     pub(crate) fn authorise(&self, request: &Request, audience: Audience) -> Result<Vec<String>, Refusal> {
         let header = request.header("authorization");
-        self.mint.check(header, audience, self.clock.now()).inspect_err(|refusal| {
+        let now = self.clock.now();
+        if let Some(every) = self.options.misbehaviour.identity.revoke_every
+            && self.next_number().is_multiple_of(every.max(1))
+        {
+            self.revoked_before.fetch_max(now / TICKS_PER_SECOND - REVOKED_AGE, Relaxed);
+        }
+        self.mint.check(header, audience, now, self.revoked_before.load(Relaxed)).inspect_err(|refusal| {
             match refusal {
                 Refusal::WrongAudience => self.violation(request, "a token for one API was sent to the other"),
                 Refusal::Malformed => self.violation(request, "a token that this login did not issue"),
@@ -103,6 +153,7 @@ impl Tenant {
     }
 
     fn routed(&self, request: &Request) -> Answer {
+        self.catch_up();
         let host = request.header("host").unwrap_or("");
         if self.url.strip_prefix("http://") != Some(host) {
             self.violation(request, &format!("the request is for another host, {host}"));
@@ -117,6 +168,7 @@ impl Tenant {
             }
             ("manage", _) => manage::answer(self, &decoded(rest), request),
             ("graph", _) => graph::answer(self, &decoded(rest), request),
+            ("_kit", ["verdict"]) => verdict::answer(self),
             _ => Answer::management(404, "NotFound", "No such resource."),
         }
     }
@@ -134,14 +186,43 @@ impl Tenant {
         })
     }
 
-    fn respond(&self, request: &Request) -> Response<Body> {
-        let (answer, cut_after) = match self.injection(request).map(|injection| &injection.instead) {
-            None => (self.routed(request), None),
-            Some(Instead::CutAfter(bytes)) => (self.routed(request), Some(*bytes)),
+    /// The first trouble that this request has now.
+    fn trouble(&self, request: &Request) -> Option<&Instead> {
+        let troubles = &self.options.misbehaviour.troubles;
+        if troubles.is_empty() {
+            return None;
+        }
+        let text = format!("{} {}", request.method, request.path_and_query());
+        let since = self.clock.since_start();
+        troubles.iter().zip(&self.troubled).enumerate().find_map(|(at, (trouble, count))| {
+            if !trouble.on.iter().all(|part| text.contains(part)) {
+                return None;
+            }
+            let nth = count.fetch_add(1, Relaxed);
+            let dice = mix(self.options.seed ^ mix(nth ^ (at as u64) << 48));
+            trouble.when.holds(nth, dice, since).then_some(&trouble.what)
+        })
+    }
+
+    /// The answer; none if the connection is to be reset.
+    fn respond(&self, request: &Request) -> Option<Response<Body>> {
+        let kit = request.path.starts_with("/_kit/");
+        let instead = self.injection(request).map(|injection| &injection.instead).or_else(|| self.trouble(request));
+        let (answer, flow) = match instead.filter(|_| !kit) {
+            None => (self.routed(request), Flow::Whole),
+            Some(Instead::CutAfter(bytes)) => (self.routed(request), Flow::CutAfter(*bytes)),
+            Some(Instead::Slow(bytes, pause)) => (self.routed(request), Flow::Slow(*bytes, *pause)),
             Some(Instead::Answer { status, headers, body }) => {
-                return self.injected(request, *status, headers, body);
+                return Some(self.injected(request, *status, headers, body));
+            }
+            Some(Instead::Reset) => {
+                self.log(request, 0, "reset", None);
+                return None;
             }
         };
+        if !kit {
+            self.rules.observe(self, request, &answer);
+        }
         let graph = request.path.starts_with("/graph");
         let request_id = self.new_guid();
         let client_id = request.header("client-request-id").unwrap_or(&request_id).to_owned();
@@ -160,7 +241,7 @@ impl Tenant {
         let accepts = request.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
         let packed = if accepts && self.options.gzip && size >= GZIP_FROM { gzip(&answer.body) } else { None };
         let zipped = packed.is_some();
-        let mut response = Response::new(Body::new(packed.unwrap_or(answer.body), cut_after, completion));
+        let mut response = Response::new(Body::new(packed.unwrap_or(answer.body), flow, completion));
         *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         let mut set = |name: &str, value: &str| {
@@ -180,12 +261,17 @@ impl Tenant {
         for (name, value) in &answer.headers {
             set(name, value);
         }
-        response
+        Some(response)
     }
 
     fn injected(&self, request: &Request, status: u16, headers: &[(String, String)], body: &str) -> Response<Body> {
         self.log(request, status, "injected", None);
-        let mut response = Response::new(Body::new(body.as_bytes().to_vec(), None, None));
+        self.rules.throttled(self, request, status, headers);
+        let mut response = Response::new(Body::new(body.as_bytes().to_vec(), Flow::Whole, None));
+        // Every answer of the services carries a date; an injected header of that name replaces it.
+        if let Ok(date) = HeaderValue::try_from(http_date(self.clock.now())) {
+            response.headers_mut().insert("date", date);
+        }
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -208,6 +294,40 @@ impl Tenant {
     }
 }
 
+/// The host that nobody should be led to: it notes who comes.
+async fn stranger(State(tenant): State<Arc<Tenant>>, request: axum::extract::Request) -> Response<axum::body::Body> {
+    let (parts, _) = request.into_parts();
+    let request = Request {
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or("").to_owned(),
+        headers: parts.headers,
+        body: Vec::new(),
+    };
+    let token = request.header("authorization").is_some();
+    let rule =
+        if token { "a token was sent to a foreign host" } else { "a foreign host was asked, though without a token" };
+    tenant.violation(&request, rule);
+    Response::new(axum::body::Body::from("[]"))
+}
+
+/// Serves one connection, until its client closes it or an answer asks for its reset.
+async fn connection(socket: TcpStream, service: TowerToHyperService<Router>, title_case: bool, reset: Arc<Notify>) {
+    // A second handle of the socket, for what is set on it when it is to be reset.
+    let handle = socket.into_std().and_then(|socket| Ok((socket.try_clone()?, TcpStream::from_std(socket)?)));
+    let Ok((handle, socket)) = handle else { return };
+    let mut http = hyper::server::conn::http1::Builder::new();
+    let serving = http.title_case_headers(title_case).serve_connection(TokioIo::new(socket), service);
+    tokio::select! {
+        // Clients come and go as they please, and cut bodies end connections on purpose.
+        _ = serving => {}
+        () = reset.notified() => {
+            // Closing a socket that doesn't linger resets its connection.
+            let _ = TcpStream::from_std(handle).and_then(|handle| handle.set_zero_linger());
+        }
+    }
+}
+
 /// Undoes percent-encoding in a path.
 fn decoded(path: &str) -> String {
     // A plus sign stands for itself in a path, unlike in a query.
@@ -223,7 +343,11 @@ fn identify(body: &mut Vec<u8>, date: &str, request_id: &str, client_id: &str) {
     *body = value.to_string().into_bytes();
 }
 
-async fn handle(State(tenant): State<Arc<Tenant>>, request: axum::extract::Request) -> Response<axum::body::Body> {
+async fn handle(
+    State(tenant): State<Arc<Tenant>>,
+    Extension(reset): Extension<Arc<Notify>>,
+    request: axum::extract::Request,
+) -> Response<axum::body::Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, REQUEST_LIMIT).await.map(|bytes| bytes.to_vec()).unwrap_or_default();
     let request = Request {
@@ -236,18 +360,38 @@ async fn handle(State(tenant): State<Arc<Tenant>>, request: axum::extract::Reque
     if !tenant.options.latency.is_zero() {
         tokio::time::sleep(tenant.options.latency).await;
     }
-    tenant.respond(&request).map(axum::body::Body::new)
+    match tenant.respond(&request) {
+        Some(response) => response.map(axum::body::Body::new),
+        None => {
+            // The connection's task ends this one.
+            reset.notify_one();
+            std::future::pending().await
+        }
+    }
 }
 
 /// Serves until told to stop; open connections are then cut.
-pub(crate) async fn serve(tenant: Arc<Tenant>, listener: TcpListener, mut stop: oneshot::Receiver<()>) {
+/// `strangers` is the host that is none of the tenant's.
+pub(crate) async fn serve(
+    tenant: Arc<Tenant>,
+    listener: TcpListener,
+    strangers: TcpListener,
+    mut stop: oneshot::Receiver<()>,
+) {
     let title_case = tenant.options.faults.title_case_headers;
+    let foreign: Router = Router::new().fallback(any(stranger)).with_state(Arc::clone(&tenant));
     let router: Router = Router::new().fallback(any(handle)).with_state(tenant);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             _ = &mut stop => break,
             Some(_) = connections.join_next() => {}
+            accepted = strangers.accept() => {
+                if let Ok((socket, _)) = accepted {
+                    let service = TowerToHyperService::new(foreign.clone());
+                    connections.spawn(connection(socket, service, title_case, Arc::new(Notify::new())));
+                }
+            }
             accepted = listener.accept() => {
                 let socket = match accepted {
                     Ok((socket, _)) => socket,
@@ -258,12 +402,9 @@ pub(crate) async fn serve(tenant: Arc<Tenant>, listener: TcpListener, mut stop: 
                     }
                 };
                 let _ = socket.set_nodelay(true);
-                let service = TowerToHyperService::new(router.clone());
-                connections.spawn(async move {
-                    let mut http = hyper::server::conn::http1::Builder::new();
-                    // Clients come and go as they please, and cut bodies end connections on purpose.
-                    let _ = http.title_case_headers(title_case).serve_connection(TokioIo::new(socket), service).await;
-                });
+                let reset = Arc::new(Notify::new());
+                let service = TowerToHyperService::new(router.clone().layer(Extension(Arc::clone(&reset))));
+                connections.spawn(connection(socket, service, title_case, reset));
             }
         }
     }

@@ -3,15 +3,18 @@
 //! Invariant: it lives on threads of its own and ends with [`Simulator::stop`] or when it is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use std::{io, net};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::catalogue::{Shelf, shelves};
-use crate::clock::Clock;
+use crate::clock::{Clock, TICKS_PER_MS};
+use crate::kit::verdict::{Verdict, judge};
 use crate::options::Options;
 use crate::server::{Tenant, serve};
 use crate::streams::position;
@@ -31,13 +34,16 @@ impl Simulator {
     /// # Errors
     /// When the address cannot be listened on, the corpus cannot be read, or a stream name is unknown.
     pub fn start(options: Options) -> io::Result<Self> {
-        let clock = Clock::starting_at(options.now);
+        let clock = Clock::starting_at(options.now, options.speed);
         let shelves = shelves(&options, clock.base())?;
         let listener = net::TcpListener::bind(options.listen)?;
         listener.set_nonblocking(true)?;
+        let strangers = net::TcpListener::bind("127.0.0.1:0")?;
+        strangers.set_nonblocking(true)?;
+        let decoy = format!("http://{}", strangers.local_addr()?);
         let url = format!("http://{}", listener.local_addr()?);
         let workers = options.workers.max(1);
-        let tenant = Arc::new(Tenant::new(options, url, clock, shelves));
+        let tenant = Arc::new(Tenant::new(options, url, decoy, clock, shelves));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
             .thread_name("m365-sim")
@@ -45,12 +51,12 @@ impl Simulator {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&tenant);
-        let listener = {
+        let (listener, strangers) = {
             let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            (tokio::net::TcpListener::from_std(listener)?, tokio::net::TcpListener::from_std(strangers)?)
         };
         let thread = std::thread::Builder::new().name("m365-sim".to_owned()).spawn(move || {
-            runtime.block_on(serve(served, listener, stopped));
+            runtime.block_on(serve(served, listener, strangers, stopped));
             runtime.shutdown_background();
         })?;
         Ok(Self { tenant, stop: Some(stop), thread: Some(thread) })
@@ -132,7 +138,38 @@ impl Simulator {
     /// The rules of the APIs that the client has broken, each a sentence with the request. A well-behaved client leaves this empty.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
-        self.tenant.tally.violations()
+        self.tenant.tally.violations().into_iter().map(|(request, rule)| format!("{request}: {rule}")).collect()
+    }
+
+    /// The simulated time, in epoch milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.tenant.clock.now() / TICKS_PER_MS
+    }
+
+    /// Lets simulated time pass at once. A collector that runs meanwhile doesn't see it: give the next one
+    /// [`Simulator::clock_setting`].
+    pub fn advance(&self, time: Duration) {
+        self.tenant.clock.advance(time);
+    }
+
+    /// Lets simulated time pass at once until so long after the start; does nothing if it is later already.
+    pub fn advance_to(&self, since_start: Duration) {
+        self.advance(since_start.saturating_sub(self.tenant.clock.since_start()));
+    }
+
+    /// The value of `M365_PIPE_TEST_CLOCK` for a collector: `SIMULATED_MS@REAL_MS*SPEED`. At the real time `REAL_MS` (epoch
+    /// milliseconds) the simulated time was `SIMULATED_MS`, and it passes `SPEED` times as fast.
+    #[must_use]
+    pub fn clock_setting(&self) -> String {
+        self.tenant.clock.setting(self.tenant.options.misbehaviour.identity.collector_ahead_ms)
+    }
+
+    /// What the kit has to say about the collector so far. With `outputs`, files of NDJSON lines that it wrote, they are
+    /// compared with what the tenant has; without, the requests alone are judged. Takes about as long as serving everything.
+    #[must_use]
+    pub fn verdict(&self, outputs: &[PathBuf]) -> Verdict {
+        judge(&self.tenant, outputs)
     }
 
     /// Stops serving, cuts open connections, and waits until that is done.

@@ -54,7 +54,8 @@ struct Counters {
 pub(crate) struct Tally {
     streams: Vec<Counters>,
     log: Mutex<Vec<RequestLine>>,
-    violations: Mutex<Vec<String>>,
+    /// The request, and the rule that it broke.
+    violations: Mutex<Vec<(String, String)>>,
 }
 
 /// A lock whose holder cannot leave its data half-changed, so that poisoning does not matter.
@@ -85,6 +86,12 @@ impl Tally {
         }
     }
 
+    /// Whether a complete body with this entry in it has gone out.
+    pub(crate) fn was_served(&self, stream: usize, entry: usize) -> bool {
+        let word = self.streams.get(stream).and_then(|counters| counters.seen.get(entry / 64));
+        word.is_some_and(|word| word.load(Relaxed) & (1 << (entry % 64)) != 0)
+    }
+
     pub(crate) fn request(&self, stream: Option<usize>, line: RequestLine) {
         if let Some(counters) = stream.and_then(|stream| self.streams.get(stream)) {
             counters.requests.fetch_add(1, Relaxed);
@@ -95,10 +102,10 @@ impl Tally {
         }
     }
 
-    pub(crate) fn violation(&self, text: String) {
+    pub(crate) fn violation(&self, request: String, rule: &str) {
         let mut violations = lock(&self.violations);
         if violations.len() < LOG_LIMIT {
-            violations.push(text);
+            violations.push((request, rule.to_owned()));
         }
     }
 
@@ -116,7 +123,8 @@ impl Tally {
         lock(&self.log).clone()
     }
 
-    pub(crate) fn violations(&self) -> Vec<String> {
+    /// Each request that broke a rule, and the rule.
+    pub(crate) fn violations(&self) -> Vec<(String, String)> {
         lock(&self.violations).clone()
     }
 }

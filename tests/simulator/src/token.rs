@@ -97,7 +97,14 @@ impl Mint {
     }
 
     /// The roles of a good token, from the value of an `Authorization` header.
-    pub(crate) fn check(&self, header: Option<&str>, audience: Audience, now: Ticks) -> Result<Vec<String>, Refusal> {
+    /// Tokens that were issued before the second `revoked_before` are taken as expired.
+    pub(crate) fn check(
+        &self,
+        header: Option<&str>,
+        audience: Audience,
+        now: Ticks,
+        revoked_before: i64,
+    ) -> Result<Vec<String>, Refusal> {
         let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::Missing)?;
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         if self.seal(signed) != signature {
@@ -108,7 +115,9 @@ impl Mint {
         if claims["aud"] != audience.public_root() {
             return Err(Refusal::WrongAudience);
         }
-        if claims["exp"].as_i64().is_none_or(|expiry| expiry <= now / TICKS_PER_SECOND) {
+        if claims["exp"].as_i64().is_none_or(|expiry| expiry <= now / TICKS_PER_SECOND)
+            || claims["iat"].as_i64().is_none_or(|issued| issued < revoked_before)
+        {
             return Err(Refusal::Expired);
         }
         let roles = claims["roles"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -131,14 +140,15 @@ mod tests {
     fn a_token_is_good_for_its_audience_until_it_expires() {
         let mint = Mint::new(1);
         let token = format!("Bearer {}", mint.issue(Audience::Graph, &["A"], 1, 0, Duration::from_secs(60)));
-        let check = |header: &str, audience, second| mint.check(Some(header), audience, second * TICKS_PER_SECOND);
+        let check =
+            |header: &str, audience, second| mint.check(Some(header), audience, second * TICKS_PER_SECOND, i64::MIN);
         assert_eq!(check(&token, Audience::Graph, 59), Ok(vec!["A".to_owned()]));
         assert_eq!(check(&token, Audience::Graph, 60), Err(Refusal::Expired));
         assert_eq!(check(&token, Audience::Management, 0), Err(Refusal::WrongAudience));
         assert_eq!(check(&token[7..], Audience::Graph, 0), Err(Refusal::Missing));
         assert_eq!(check(&format!("{token}x"), Audience::Graph, 0), Err(Refusal::Malformed));
         assert_eq!(check("Bearer a.b.c", Audience::Graph, 0), Err(Refusal::Malformed));
-        assert_eq!(Mint::new(2).check(Some(&token), Audience::Graph, 0), Err(Refusal::Malformed));
+        assert_eq!(Mint::new(2).check(Some(&token), Audience::Graph, 0, i64::MIN), Err(Refusal::Malformed));
         let now = Instant::now();
         assert!(
             !mint.refused_again("x", now)

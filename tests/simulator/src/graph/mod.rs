@@ -5,8 +5,6 @@
 mod filter;
 mod query;
 
-use std::time::Instant;
-
 use crate::answer::Answer;
 use crate::generate::{ALERT_CREATED_BEFORE, LEGACY_CREATED_BEFORE, LEGACY_EVENT_BEFORE};
 use crate::manage::retry_seconds;
@@ -136,7 +134,7 @@ pub(crate) fn answer(tenant: &Tenant, rest: &str, request: &Request) -> Answer {
 fn granted(tenant: &Tenant, collection: &Collection, request: &Request, roles: &[String]) -> Result<(), Answer> {
     let faults = &tenant.options.faults;
     let window = if collection.report { &tenant.windows.reports } else { &tenant.windows.alerts };
-    if let Err(wait) = window.take(Instant::now()) {
+    if let Err(wait) = window.take(tenant.clock.now()) {
         tenant.violation(request, "more requests than Graph's quota for this API allows");
         let throttled = Answer::graph(429, "TooManyRequests", "Too many requests. Please wait and try again.");
         return Err(if faults.retry_after { throttled.header("retry-after", retry_seconds(wait)) } else { throttled });
@@ -245,11 +243,17 @@ fn served(
         passed += 1;
     }
     let next = more.then(|| {
-        let next = query::Page { passed, skip: 0, ..page };
+        // Entries that come again, as if others had been put in front.
+        let again = tenant.options.misbehaviour.pages.shifting.min(size.saturating_sub(1));
+        let next = query::Page { passed: passed.saturating_sub(again).max(page.passed + 1), skip: 0, ..page };
         let separator = if query.rest.is_empty() { "" } else { "&" };
+        let root = if tenant.rolls(tenant.options.misbehaviour.pages.foreign_next_every) {
+            &tenant.decoy
+        } else {
+            &tenant.url
+        };
         format!(
-            "{}{}?{}{separator}$skiptoken={}",
-            tenant.url,
+            "{root}{}?{}{separator}$skiptoken={}",
             request.path,
             query.rest,
             query::token(&tenant.mint, &next, &request.path, &query.rest)

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::listing::{Listing, Place};
 use super::subscriptions::{self, Unlisted};
 use super::{content_type, needs, parameter, stream_of};
 use crate::answer::Answer;
@@ -83,59 +84,61 @@ fn listed(
     let now = tenant.clock.now();
     let (start, end) = window(parameters, now)?;
     let shelf = &tenant.shelves[stream];
+    let pages = &tenant.options.misbehaviour.pages;
+    let lifetime = ticks(tenant.options.content_lifetime);
+    let listing = Listing {
+        shelf,
+        pages,
+        window: (start, end),
+        size: tenant.options.content_page.max(1),
+        listable: |blob, at| {
+            let created = shelf.created(blob);
+            let lost = gaps.iter().any(|(from, to)| (*from..*to).contains(&created));
+            !lost && shelf.listed_from(blob) <= at && created.saturating_add(lifetime) > at
+        },
+    };
     // A page link carries where to go on, sealed together with what it is a page of.
     let spelled = |name: &str| parameter(parameters, name).unwrap_or("");
-    let seal = |blob: usize| {
-        tenant.mint.seal(&format!("page {stream} {} {} {blob}", spelled("startTime"), spelled("endTime")))
+    let seal = |place: &Place| {
+        let window = format!("{} {}", spelled("startTime"), spelled("endTime"));
+        tenant.mint.seal(&format!("page {stream} {window} {}", place.write()))
     };
-    let mut blob = match parameter(parameters, "nextPage") {
-        None => shelf.first_blob_from(start),
+    let place = match parameter(parameters, "nextPage") {
+        None => listing.start(now, tenant.next_number()),
         Some(page) => page
             .split_once('-')
-            .and_then(|(blob, sealed)| blob.parse().ok().filter(|blob| seal(*blob) == sealed))
+            .and_then(|(place, sealed)| Place::read(place).filter(|place| seal(place) == sealed))
             .ok_or_else(|| Answer::management(400, "AF20031", "Invalid nextPage Input."))?,
     };
-    let lifetime = ticks(tenant.options.content_lifetime);
-    let mut items: Vec<Value> = Vec::new();
-    let mut next = None;
-    while blob < shelf.blobs() {
-        let created = shelf.created(blob);
-        if created >= end || created > now {
-            break;
-        }
-        let lost = gaps.iter().any(|(from, to)| (*from..*to).contains(&created));
-        if !lost && created.saturating_add(lifetime) > now {
-            if items.len() == tenant.options.content_page.max(1) {
-                next = Some(blob);
-                break;
-            }
-            let id = shelf.content_id(blob);
-            items.push(json!({
-                "contentUri": format!("{}/manage/api/v1.0/{TENANT_ID}/activity/feed/audit/{id}", tenant.url),
+    let (blobs, next) = listing.page(place, now);
+    let items: Vec<Value> = blobs
+        .into_iter()
+        .map(|blob| {
+            let (id, created) = (shelf.content_id(blob), shelf.created(blob));
+            let root = if tenant.rolls(pages.foreign_content_every) { &tenant.decoy } else { &tenant.url };
+            json!({
+                "contentUri": format!("{root}/manage/api/v1.0/{TENANT_ID}/activity/feed/audit/{id}"),
                 "contentId": id,
                 "contentType": content_type,
                 "contentCreated": millis_text(created),
                 "contentExpiration": millis_text(created.saturating_add(lifetime)),
-            }));
-        }
-        blob += 1;
-    }
-    let answer = Answer { entries: Vec::new(), ..Answer::json(&Value::Array(items)) };
-    Ok(match next {
-        None => answer,
-        Some(next) => {
-            let page = format!("{next}-{}", seal(next));
-            // Without given times the pages go on under the same, absent ones.
-            let times = match (parameter(parameters, "startTime"), parameter(parameters, "endTime")) {
-                (Some(start), Some(end)) => format!("&startTime={start}&endTime={end}"),
-                _ => String::new(),
-            };
-            answer.header(
-                "nextpageuri",
-                format!("{}{}?contentType={content_type}{times}&nextPage={page}", tenant.url, request.path),
-            )
-        }
-    })
+            })
+        })
+        .collect();
+    let answer = Answer::json(&Value::Array(items));
+    let Some(next) = next else { return Ok(answer) };
+    let page = format!("{}-{}", next.write(), seal(&next));
+    let spell = |name: &str| if pages.lower_case { name.to_lowercase() } else { name.to_owned() };
+    // Without given times the pages go on under the same, absent ones.
+    let times = match (parameter(parameters, "startTime"), parameter(parameters, "endTime")) {
+        (Some(start), Some(end)) => format!("&{}={start}&{}={end}", spell("startTime"), spell("endTime")),
+        _ => String::new(),
+    };
+    let root = if tenant.rolls(pages.foreign_next_every) { &tenant.decoy } else { &tenant.url };
+    Ok(answer.header(
+        "nextpageuri",
+        format!("{root}{}?{}={content_type}{times}&{}={page}", request.path, spell("contentType"), spell("nextPage")),
+    ))
 }
 
 /// `GET audit/{contentId}`
@@ -155,7 +158,7 @@ fn fetched(tenant: &Tenant, stream: usize, content_id: &str, roles: &[String]) -
     needs(stream, roles)?;
     let shelf = &tenant.shelves[stream];
     let now = tenant.clock.now();
-    let blob = shelf.blob_of(content_id).filter(|blob| shelf.created(*blob) <= now).ok_or_else(|| {
+    let blob = shelf.blob_of(content_id).filter(|blob| shelf.listed_from(*blob) <= now).ok_or_else(|| {
         Answer::management(404, "AF20050", &format!("The specified content ({content_id}) does not exist."))
     })?;
     if shelf.created(blob).saturating_add(ticks(tenant.options.content_lifetime)) <= now {

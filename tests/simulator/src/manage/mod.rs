@@ -4,9 +4,10 @@
 //! Codes and their HTTP statuses follow Microsoft's Management Activity API reference; where it gives no status, what clients have seen.
 
 mod content;
+mod listing;
 mod subscriptions;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use subscriptions::Subscriptions;
 
@@ -126,7 +127,7 @@ pub(crate) fn answer(tenant: &Tenant, rest: &str, request: &Request) -> Answer {
         );
     }
     let publisher = publisher.unwrap_or("00000000-0000-0000-0000-000000000000");
-    if let Err(wait) = window.take(Instant::now()) {
+    if let Err(wait) = window.take(tenant.clock.now()) {
         return throttled(tenant, request, publisher, wait);
     }
     if !roles.iter().any(|role| role == "ActivityFeed.Read") {

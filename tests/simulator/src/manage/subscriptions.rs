@@ -6,9 +6,10 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::{content_type, needs};
+use super::{content_type, needs, stream_of};
 use crate::answer::Answer;
 use crate::clock::{Ticks, ticks};
+use crate::misbehaviour::What;
 use crate::request::Request;
 use crate::server::Tenant;
 use crate::streams::{Api, STREAMS};
@@ -35,9 +36,24 @@ pub(crate) enum Unlisted {
 }
 
 impl Subscriptions {
+    /// Stops a subscription at a time, as somebody else's call does.
+    pub(crate) fn stop_at(&self, content_type: &str, at: Ticks) {
+        let Some(stream) = stream_of(content_type) else { return };
+        let subscription = &mut lock(&self.0)[stream];
+        if subscription.enabled {
+            subscription.enabled = false;
+            subscription.stopped.push((at, Ticks::MAX));
+        }
+    }
+
     pub(crate) fn new(subscribed: bool) -> Self {
         let one = Subscription { enabled: subscribed, known: subscribed, ..Subscription::default() };
         Self(Mutex::new(vec![one; STREAMS.len()]))
+    }
+
+    /// The stretches in which a subscription was stopped.
+    pub(crate) fn stops(&self, stream: usize) -> Vec<(Ticks, Ticks)> {
+        lock(&self.0)[stream].stopped.clone()
     }
 
     /// The stretches whose content was lost, or why there is no content at all.
@@ -75,7 +91,7 @@ pub(super) fn start(tenant: &Tenant, parameters: &[(String, String)], request: &
 
 fn begin(tenant: &Tenant, stream: usize) -> Answer {
     let name = name(stream);
-    if tenant.options.faults.auditing_off {
+    if tenant.options.faults.auditing_off && !tenant.changed(|what| matches!(what, What::AuditingOn)) {
         let code = format!(
             "StartSubscription [CorrId={}] [TenantId={TENANT_ID},ContentType={name},ApplicationId={}",
             tenant.new_guid(),

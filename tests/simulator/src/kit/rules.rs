@@ -1,0 +1,172 @@
+//! The rules of the APIs that hold whatever a collector's purpose is, checked request by request.
+//!
+//! Invariant: a rule is about what the collector sent, never about an answer that this program made up. What each API checks
+//! by itself (tokens, quotas, publisher, query options) is noted there; here is what shows only over several requests.
+//! Sources: Microsoft, Office 365 Management Activity API reference and troubleshooting; Microsoft Graph throttling guidance.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::answer::Answer;
+use crate::clock::{TICKS_PER_SECOND, Ticks, parse, ticks};
+use crate::request::Request;
+use crate::server::Tenant;
+use crate::streams::STREAMS;
+use crate::tally::lock;
+
+const DAY: Ticks = 86_400 * TICKS_PER_SECOND;
+/// Requests that came this long after an API asked to wait were on their way, for real.
+const ON_THEIR_WAY: Duration = Duration::from_millis(100);
+/// So many more may be an accident.
+const ACCIDENTS: u32 = 3;
+/// What a clock may differ from ours before a request counts as too early.
+const TOLERANCE: Duration = Duration::from_secs(2);
+/// The same, for real: what a machine is late by.
+const REAL_TOLERANCE: Duration = Duration::from_millis(50);
+
+struct State {
+    /// The last start of each stream's subscription.
+    starts: Vec<Option<Ticks>>,
+    /// When each stream was listed with success, in order.
+    listed: Vec<Vec<Ticks>>,
+    /// What each quota's API asked for last.
+    closed: [Closed; 3],
+}
+
+/// An API asked to wait.
+#[derive(Clone, Copy)]
+struct Closed {
+    asked: Ticks,
+    until: Ticks,
+    /// How many requests came nevertheless, in sum.
+    early: u32,
+}
+
+/// What has been seen so far.
+pub(crate) struct Rules {
+    start_guard: Duration,
+    state: Mutex<State>,
+}
+
+/// The quota of a request, for the state of `closed`.
+fn quota(request: &Request) -> Option<usize> {
+    match request.path.trim_start_matches('/').split('/').next() {
+        Some("manage") => Some(0),
+        Some("graph") if request.path.contains("/auditLogs/") => Some(1),
+        Some("graph") => Some(2),
+        _ => None,
+    }
+}
+
+impl Rules {
+    pub(crate) fn new(start_guard: Duration) -> Self {
+        let state = State {
+            starts: vec![None; STREAMS.len()],
+            listed: vec![Vec::new(); STREAMS.len()],
+            closed: [Closed { asked: Ticks::MIN, until: Ticks::MIN, early: 0 }; 3],
+        };
+        Self { start_guard, state: Mutex::new(state) }
+    }
+
+    /// When a stream was first listed with success at `at` or later.
+    pub(crate) fn listed_after(&self, stream: usize, at: Ticks) -> Option<Ticks> {
+        let state = lock(&self.state);
+        let times = state.listed.get(stream)?;
+        times.get(times.partition_point(|time| *time < at)).copied()
+    }
+
+    /// Looks at a request and the answer that it got.
+    pub(crate) fn observe(&self, tenant: &Tenant, request: &Request, answer: &Answer) {
+        let now = tenant.clock.now();
+        self.early(tenant, request, now);
+        match answer.code.as_str() {
+            "AF20031" => tenant.violation(request, "a page link that was not given out like this"),
+            "AF20051" => tenant.violation(request, "content was fetched after its contentExpiration"),
+            "AF20050" | "AF20052" if request.path.contains("/audit/") => {
+                tenant.violation(request, "content was fetched that was never listed");
+            }
+            _ => {}
+        }
+        if request.path.ends_with("/subscriptions/stop") {
+            tenant.violation(request, "a subscription was stopped: what arrives until it is started again is lost");
+        }
+        if request.path.ends_with("/subscriptions/content") {
+            window(tenant, request);
+        }
+        let Some(stream) = answer.stream else { return };
+        if request.path.ends_with("/subscriptions/start") && answer.status != 401 {
+            self.start(tenant, request, stream, now);
+        }
+        let listing = request.path.ends_with("/subscriptions/content") || request.path.starts_with("/graph/");
+        if listing && matches!(answer.status, 200 | 206) {
+            let mut state = lock(&self.state);
+            let times = &mut state.listed[stream];
+            // A second is fine enough to tell what a listing could have seen.
+            if times.last().is_none_or(|last| now - *last >= TICKS_PER_SECOND) {
+                times.push(now);
+            }
+        }
+    }
+
+    /// Looks at an answer that took the place of the real one.
+    pub(crate) fn throttled(&self, tenant: &Tenant, request: &Request, status: u16, headers: &[(String, String)]) {
+        let now = tenant.clock.now();
+        self.early(tenant, request, now);
+        let wait = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+        let (Some(quota), Some(seconds)) = (quota(request), wait.and_then(|(_, value)| value.parse::<i64>().ok()))
+        else {
+            return;
+        };
+        if matches!(status, 429 | 503) {
+            let until = now.saturating_add(seconds.saturating_mul(TICKS_PER_SECOND));
+            let closed = &mut lock(&self.state).closed[quota];
+            // While it is closed, more of these answers go to who was on the way; the time counts from the first.
+            if now >= closed.until {
+                closed.asked = now;
+            }
+            closed.until = closed.until.max(until);
+        }
+    }
+
+    /// Notes requests that come before the time is over that the API asked to wait.
+    fn early(&self, tenant: &Tenant, request: &Request, now: Ticks) {
+        let Some(quota) = quota(request) else { return };
+        let tolerance = ticks(TOLERANCE + tenant.clock.of_real(REAL_TOLERANCE));
+        let way = ticks(tenant.clock.of_real(ON_THEIR_WAY));
+        let early = {
+            let closed = &mut lock(&self.state).closed[quota];
+            if now <= closed.asked.saturating_add(way) || now >= closed.until.saturating_sub(tolerance) {
+                return;
+            }
+            closed.early += 1;
+            closed.early
+        };
+        if early == ACCIDENTS + 1 {
+            tenant.violation(request, "requests went on although Retry-After asked to wait");
+        }
+    }
+
+    fn start(&self, tenant: &Tenant, request: &Request, stream: usize, now: Ticks) {
+        let last = lock(&self.state).starts[stream].replace(now);
+        let tolerance = ticks(TOLERANCE + tenant.clock.of_real(REAL_TOLERANCE));
+        if last.is_some_and(|last| now - last < ticks(self.start_guard).saturating_sub(tolerance)) {
+            tenant.violation(request, "a subscription was started again within 15 minutes");
+        }
+    }
+}
+
+/// Notes a window of a listing that the service may answer in part only.
+fn window(tenant: &Tenant, request: &Request) {
+    let parameters = request.parameters();
+    let bound = |name: &str| {
+        let value = parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        parse(&value.1)
+    };
+    match (bound("startTime"), bound("endTime")) {
+        (Some(start), Some(end)) if end - start > DAY => {
+            tenant.violation(request, "a window of more than 24 hours, which can be answered in part");
+        }
+        (Some(_), Some(_)) => {}
+        _ => tenant.violation(request, "a listing without both startTime and endTime"),
+    }
+}

@@ -1,0 +1,88 @@
+//! Services that ask for fewer requests, or fail inside.
+
+use super::{Ends, MINUTE, SOME_HOURS, Scenario, refusal};
+use crate::misbehaviour::{Trouble, When};
+
+const STORM: When = When::Between(MINUTE.saturating_mul(0), MINUTE.saturating_mul(3));
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "storm",
+        about: "For three minutes every request of both APIs is answered with 429 and Retry-After: 60.",
+        change: |options| {
+            options.misbehaviour.troubles = vec![
+                Trouble { on: &["/manage/"], when: STORM, what: refusal(429, "AF429", "Too many requests.", Some(60)) },
+                Trouble {
+                    on: &["/graph/"],
+                    when: STORM,
+                    what: refusal(429, "TooManyRequests", "Too many requests.", Some(60)),
+                },
+            ];
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+    Scenario {
+        name: "silent-storm",
+        about: "For three minutes, and one request in six after it, 429 comes without Retry-After.",
+        change: |options| {
+            let graph = || refusal(429, "TooManyRequests", "Too many requests. Please wait and try again.", None);
+            let manage = || refusal(429, "AF429", "Too many requests.", None);
+            options.misbehaviour.troubles = vec![
+                Trouble { on: &["/manage/"], when: STORM, what: manage() },
+                Trouble { on: &["/graph/"], when: STORM, what: graph() },
+                Trouble { on: &["/manage/"], when: When::OneIn(6), what: manage() },
+                Trouble { on: &["/graph/"], when: When::OneIn(6), what: graph() },
+            ];
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+    Scenario {
+        name: "af429-as-403",
+        about: "One request of the Management Activity API in five is throttled as 403 with AF429 in its body.",
+        change: |options| {
+            let message = "Too many requests. Method=GetBlob, PublisherId=00000000-0000-0000-0000-000000000000";
+            options.misbehaviour.troubles =
+                vec![Trouble { on: &["/manage/"], when: When::OneIn(5), what: refusal(403, "AF429", message, None) }];
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+    Scenario {
+        name: "af50000",
+        about: "One request of the Management Activity API in five fails inside: AF50000, AF50005, AF50006.",
+        change: |options| {
+            options.misbehaviour.troubles = ["AF50000", "AF50005", "AF50006"]
+                .into_iter()
+                .map(|code| Trouble {
+                    on: &["/manage/"],
+                    when: When::OneIn(15),
+                    what: refusal(500, code, "An internal error occurred. Retry the request.", None),
+                })
+                .collect();
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+    Scenario {
+        name: "throttled-login",
+        about: "The login answers its first two token requests with 429, and one in four after it with 503.",
+        change: |options| {
+            options.misbehaviour.troubles = vec![
+                Trouble {
+                    on: &["POST /login/"],
+                    when: When::First(2),
+                    what: refusal(429, "temporarily_unavailable", "Too many requests.", Some(2)),
+                },
+                Trouble {
+                    on: &["POST /login/"],
+                    when: When::OneIn(4),
+                    what: refusal(503, "temporarily_unavailable", "AADSTS90033: A transient error has occurred.", None),
+                },
+            ];
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+];

@@ -18,10 +18,9 @@ use super::{
 /// An alert of an alert policy (Microsoft: Management Activity API, Security and Compliance Alerts schema).
 pub fn map_policy_alert<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let Some(uid) = record.take_str("AlertId") else { return map_other(context, record) };
-    let status = record.take_str("Status");
-    let mut event = event_with_status(context, context.activity(), status);
+    let mut event = event_with_status(context, record);
     let entity_id = record.peek_str("AlertEntityId");
-    record.take_if("ObjectId", |n| n.as_str().filter(|id| *id == uid || entity_id == Some(*id)));
+    record.take_same("ObjectId", &[Some(uid), entity_id]);
     let text = record.peek_str("Data");
     let data = text.and_then(|text| context.untangle(text)).and_then(Node::as_object);
     let (start, end) = (data.and_then(|d| time_of(d, "ts")), data.and_then(|d| time_of(d, "te")));
@@ -49,10 +48,13 @@ pub fn map_policy_alert<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Ve
     event.set(attr::FINDING_INFO, finding);
     event.set(attr::START_TIME, start);
     event.set(attr::END_TIME, end);
-    findings::write_severity(&mut event, record.take_str("Severity"));
+    findings::take_severity(&mut event, record, "Severity");
     event.set(attr::COMMENT, record.take_str("Comments"));
 
-    let mut evidences = vec![entity(record.take_str("EntityType"), record.take_str("AlertEntityId"))];
+    let mut evidences = Vec::new();
+    if let Some(id) = record.take_str("AlertEntityId") {
+        evidences.push(entity(record.take_str("EntityType"), id));
+    }
     if let Some(data) = data {
         let mut evidence = Attributes::of(&object::EVIDENCES);
         evidence.set(attr::DATA, context.take_value(record, "Data"));
@@ -66,17 +68,16 @@ pub fn map_policy_alert<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Ve
 }
 
 /// What an alert is about, by the kind that the source gives it.
-fn entity<'r>(kind: Option<&'r str>, id: Option<&'r str>) -> Attributes<'r> {
+fn entity<'r>(kind: Option<&'r str>, id: &'r str) -> Attributes<'r> {
     let mut evidence = Attributes::of(&object::EVIDENCES);
-    let Some(id) = id else {
-        return evidence;
-    };
     let kind = kind.unwrap_or("Entity");
     match kind {
         "User" | "Mailbox" | "Recipients" | "Recipient" => evidence.set(attr::USER, findings::user(Some(id))),
         "Sender" => {
             let mut email = Attributes::of(&object::EMAIL);
-            email.set(attr::FROM, findings::mail_address(id));
+            if findings::mail_address(id).is_some() {
+                findings::write_from(&mut email, Some(id));
+            }
             evidence.set(attr::EMAIL, email);
         }
         "ClientIP" | "IP" | "ClientIPAddress" => {
@@ -95,9 +96,10 @@ fn entity<'r>(kind: Option<&'r str>, id: Option<&'r str>) -> Attributes<'r> {
     evidence
 }
 
-/// An event whose status is the alert's, and whose activity is Close if the status says so.
-fn event_with_status<'r>(context: &Context<'r>, activity: i64, status: Option<&'r str>) -> Event<'r> {
-    let word = status.unwrap_or_default();
+/// An event whose status is the alert's, and whose activity is Close if the status says so. `Status` is taken if OCSF's word for it is as
+/// good: that of an alert policy's alert, but not the finer ones of investigations.
+fn event_with_status<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Event<'r> {
+    let (activity, word) = (context.activity(), record.peek_str("Status").unwrap_or_default());
     let id = match word.to_ascii_lowercase().as_str() {
         "active" | "new" => 1,
         "investigating" | "inprogress" | "in progress" | "running" | "queued" | "pendingapproval"
@@ -111,6 +113,10 @@ fn event_with_status<'r>(context: &Context<'r>, activity: i64, status: Option<&'
     let mut event = Event::new(2004, activity, context.operation);
     event.set_enum(attr::STATUS_ID, id, Some(word));
     event.set(attr::IS_ALERT, true);
+    let plain = ["active", "investigating", "dismissed", "resolved"].iter().any(|w| word.eq_ignore_ascii_case(w));
+    if plain || id == 99 {
+        record.take("Status");
+    }
     event
 }
 
@@ -136,8 +142,7 @@ fn take_time<'r>(object: &'r Object<'r>, name: &'r str) -> Option<i64> {
 /// An automated investigation (Microsoft: Management Activity API, main investigation schema).
 pub fn map_investigation<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let Some(uid) = record.take_str("InvestigationId") else { return map_other(context, record) };
-    let status = record.take_str("Status");
-    let mut event = event_with_status(context, context.activity(), status);
+    let mut event = event_with_status(context, record);
     let text = record.peek_str("Data");
     let data = text.and_then(|text| context.untangle(text)).and_then(Node::as_object);
     let mut finding = Attributes::of(&object::FINDING_INFO);
@@ -172,9 +177,7 @@ pub fn map_investigation<'r>(context: &Context<'r>, record: &'r Object<'r>) -> V
     advice.set(attr::DESC, remediation.join("; "));
     event.set(attr::REMEDIATION, advice);
     event.set(attr::EVIDENCES, evidences);
-    if record.peek_str("ObjectId") == context.id() {
-        record.take("ObjectId");
-    }
+    record.take_same("ObjectId", &[context.id()]);
     write_service(context, &mut event, record);
     vec![event]
 }
@@ -262,7 +265,7 @@ pub fn map_risk<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
     finding.set(attr::FIRST_SEEN_TIME, when);
     event.set(attr::FINDING_INFO, finding);
     event.set(attr::START_TIME, when);
-    event.set(attr::RISK_DETAILS, record.take_str("RiskDetail").filter(|d| *d != "none"));
+    event.set(attr::RISK_DETAILS, record.take_if("RiskDetail", |n| n.as_str().filter(|d| *d != "none")));
     if let Some(level) = record.take_str("RiskLevel") {
         let id = match level.to_ascii_lowercase().as_str() {
             "low" => 1,
@@ -279,7 +282,9 @@ pub fn map_risk<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
     }
     let mut evidence = Attributes::of(&object::EVIDENCES);
     let mut person = users::person(record);
-    person.full_name = record.take_str("UserDisplayName").or(person.full_name);
+    if person.full_name.is_none() {
+        person.full_name = record.take_str("UserDisplayName");
+    }
     evidence.set(attr::USER, person.user());
     let mut source = addresses::source(record);
     if let (Some(place), false) = (record.object("Location"), source.is_empty()) {
@@ -302,8 +307,7 @@ fn location<'r>(place: &'r Object<'r>) -> Attributes<'r> {
     location.set(attr::REGION, place.take_str("State"));
     location.set(attr::COUNTRY, place.take_str("CountryOrRegion"));
     if let (Some(point), false) = (place.object("GeoCoordinates"), location.is_empty()) {
-        location.set(attr::LAT, point.take_float("Latitude"));
-        location.set(attr::LONG, point.take_float("Longitude"));
+        addresses::write_point(&mut location, point, "Latitude", "Longitude");
     }
     location
 }
@@ -315,7 +319,7 @@ pub fn map_other<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event
     let Some(uid) = id.or_else(|| context.id().map(Cow::Borrowed)) else {
         return generic::map(context, record);
     };
-    let mut event = event_with_status(context, context.activity(), record.take_str("Status"));
+    let mut event = event_with_status(context, record);
     if event.get(attr::STATUS_ID).and_then(Value::as_int) == Some(0) {
         event.set_enum(attr::STATUS_ID, 1, None);
     }
@@ -327,8 +331,8 @@ pub fn map_other<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event
     finding.set(attr::TYPES, record.take_str("Category").into_iter().collect::<Vec<_>>());
     finding.set(attr::CREATED_TIME, context.time());
     event.set(attr::FINDING_INFO, finding);
-    match record.take_str("Severity") {
-        Some(word) => findings::write_severity(&mut event, Some(word)),
+    match record.peek_str("Severity") {
+        Some(_) => findings::take_severity(&mut event, record, "Severity"),
         None => event.set_severity(1),
     }
     let mut evidence = Attributes::of(&object::EVIDENCES);
@@ -355,11 +359,7 @@ fn submitted<'r>(record: &'r Object<'r>) -> Option<Value<'r>> {
     record.take_if("P2Sender", |n| (n.as_str()?.trim() == address).then_some(()));
     let own = |n: &'r Node<'r>| n.as_str().map(str::trim).filter(|t| users::is_email(t));
     email.set(attr::RETURN_PATH, record.take_if("P1Sender", own));
-    let to: Vec<&'r str> = record.items("Recipients").iter().filter_map(own).collect();
-    if to.len() == record.items("Recipients").len() {
-        record.take("Recipients");
-    }
-    email.set(attr::TO, to);
+    email.set(attr::TO, findings::take_addresses(record, "Recipients"));
     email.set(attr::SUBJECT, record.take_str("Subject"));
     email.set(attr::MESSAGE_UID, record.take_str("InternetMessageId"));
     email.set(attr::UID, record.take_str("NetworkMessageId"));

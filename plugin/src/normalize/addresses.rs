@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     event::{Attributes, attr, object},
-    record::Object,
+    record::{Node, Object},
 };
 
 /// Where a request came from.
@@ -125,15 +125,22 @@ pub fn location<'r>(place: &'r Object<'r>) -> Attributes<'r> {
         return location;
     }
     if let Some(point) = place.object("geoCoordinates") {
-        let (lat, long) = (point.take_float("latitude"), point.take_float("longitude"));
-        if let (Some(lat), Some(long)) = (lat, long)
-            && (lat != 0.0 || long != 0.0)
-        {
-            location.set(attr::LAT, lat);
-            location.set(attr::LONG, long);
-        }
+        write_point(&mut location, point, "latitude", "longitude");
     }
     location
+}
+
+/// Takes coordinates if they are a place: both, and not the 0/0 of nowhere.
+pub fn write_point<'r>(location: &mut Attributes<'r>, point: &'r Object<'r>, lat: &str, long: &str) {
+    let number = |name: &str| point.peek(name).and_then(Node::to_float);
+    if let (Some(y), Some(x)) = (number(lat), number(long))
+        && (y != 0.0 || x != 0.0)
+    {
+        location.set(attr::LAT, y);
+        location.set(attr::LONG, x);
+        point.take(lat);
+        point.take(long);
+    }
 }
 
 #[cfg(test)]

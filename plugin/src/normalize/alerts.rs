@@ -22,7 +22,7 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     let mut event = Event::new(2004, activity, context.operation);
     event.set_enum(attr::STATUS_ID, status, None);
     event.set(attr::IS_ALERT, true);
-    findings::write_severity(&mut event, record.take_str("severity"));
+    findings::take_severity(&mut event, record, "severity");
     event.set(attr::TIME, changed.or(created));
     if changed.is_some() {
         event.metadata().set(attr::ORIGINAL_TIME, record.peek_str("lastUpdateDateTime"));
@@ -34,7 +34,8 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     let mut finding = Attributes::of(&object::FINDING_INFO);
     // The envelope took the id, which the record's schema makes sure of.
     finding.set(attr::UID, record.peek_str("id"));
-    finding.set(attr::UID_ALT, record.take_str("providerAlertId").filter(|id| Some(*id) != record.peek_str("id")));
+    record.take_same("providerAlertId", &[record.peek_str("id")]);
+    finding.set(attr::UID_ALT, record.take_if("providerAlertId", |n| another(n, record.peek_str("id"))));
     let title = record.take_str("title");
     finding.set(attr::TITLE, title);
     finding.set(attr::DESC, record.take_str("description"));
@@ -56,12 +57,8 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
         finding.set(attr::RELATED_EVENTS, vec![related]);
         event.metadata().set(attr::CORRELATION_UID, incident);
     }
-    let tags = record.items("systemTags").iter().filter_map(Node::as_str).map(|t| findings::tag("tag", t));
-    let tags: Vec<Attributes<'r>> = tags.collect();
-    if !tags.is_empty() {
-        record.take("systemTags");
-    }
-    finding.set(attr::TAGS, tags);
+    let tags = findings::take_texts(record, "systemTags").into_iter().map(|t| findings::tag("tag", t));
+    finding.set(attr::TAGS, tags.collect::<Vec<_>>());
     event.set(attr::FINDING_INFO, finding);
     event.set(attr::MESSAGE, title);
 
@@ -71,12 +68,17 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     let mut remediation = Attributes::of(&object::REMEDIATION);
     remediation.set(attr::DESC, record.take_str("recommendedActions"));
     event.set(attr::REMEDIATION, remediation);
-    if let Some(name) = record.take_str("assignedTo").filter(|name| !users::is_nobody(name)) {
+    if let Some(name) = users::take_real(record, "assignedTo") {
         event.set(attr::ASSIGNEE, findings::user(Some(name)));
     }
     event.set(attr::COMMENT, comments(record));
     write_evidence(context, &mut event, record);
     vec![event]
+}
+
+/// Text that isn't the one that is told already.
+fn another<'r>(node: &'r Node<'r>, told: Option<&str>) -> Option<&'r str> {
+    node.as_str().map(str::trim).filter(|text| !text.is_empty() && Some(*text) != told)
 }
 
 fn take_time<'r>(record: &'r Object<'r>, name: &'r str) -> Option<i64> {
@@ -173,12 +175,11 @@ fn write_verdict<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
 
 fn types<'r>(record: &'r Object<'r>, category: Option<&'r str>) -> Vec<&'r str> {
     let mut types: Vec<&'r str> = category.into_iter().collect();
-    for one in record.items("categories").iter().filter_map(Node::as_str) {
+    for one in findings::take_texts(record, "categories") {
         if !types.contains(&one) {
             types.push(one);
         }
     }
-    record.take("categories");
     types
 }
 
@@ -213,7 +214,7 @@ fn attacks<'r>(record: &'r Object<'r>, category: Option<&'r str>) -> Vec<Attribu
         named
     };
     let mut attacks = Vec::new();
-    for technique in record.items("mitreTechniques").iter().filter_map(Node::as_str).map(str::trim) {
+    for technique in findings::take_texts(record, "mitreTechniques") {
         let mut attack = Attributes::of(&object::ATTACK);
         let whole = technique.split('.').next().unwrap_or_default();
         attack.set(attr::TECHNIQUE, named(&object::TECHNIQUE, whole));
@@ -225,7 +226,6 @@ fn attacks<'r>(record: &'r Object<'r>, category: Option<&'r str>) -> Vec<Attribu
             attacks.push(attack);
         }
     }
-    record.take("mitreTechniques");
     if attacks.is_empty()
         && let Some(tactic) = tactic
     {

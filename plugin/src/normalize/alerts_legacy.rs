@@ -7,7 +7,8 @@ use super::{
     addresses,
     context::Context,
     event::{Attributes, Event, attr, object},
-    evidence, findings,
+    evidence,
+    findings::{self, take_texts},
     record::{Node, Object},
     times,
     users::{self, Person},
@@ -34,7 +35,7 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     let mut event = Event::new(2004, activity, context.operation);
     event.set_enum(attr::STATUS_ID, status, None);
     event.set(attr::IS_ALERT, true);
-    findings::write_severity(&mut event, record.take_str("severity"));
+    findings::take_severity(&mut event, record, "severity");
     event.set(attr::CONFIDENCE_SCORE, record.take_if("confidence", |n| n.to_int().filter(|c| (0..=100).contains(c))));
     event.set(attr::TIME, changed.or(created).or(happened));
     if changed.is_some() {
@@ -64,9 +65,9 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     finding.set(attr::MODIFIED_TIME, changed);
     finding.set(attr::FIRST_SEEN_TIME, happened);
     finding.set(attr::LAST_SEEN_TIME, last);
-    let tags: Vec<Attributes<'r>> = texts(record, "tags").into_iter().map(|t| findings::tag("tag", t)).collect();
+    let tags: Vec<Attributes<'r>> = take_texts(record, "tags").into_iter().map(|t| findings::tag("tag", t)).collect();
     finding.set(attr::TAGS, tags);
-    let related = texts(record, "incidentIds").into_iter().map(|uid| {
+    let related = take_texts(record, "incidentIds").into_iter().map(|uid| {
         let mut related = Attributes::of(&object::RELATED_EVENT);
         related.set(attr::UID, uid);
         related.set(attr::TYPE, "Incident");
@@ -78,12 +79,12 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
 
     event.set(attr::START_TIME, happened);
     event.set(attr::END_TIME, take_time(record, "closedDateTime").or(last));
-    if let Some(name) = record.take_str("assignedTo").filter(|name| !users::is_nobody(name)) {
+    if let Some(name) = users::take_real(record, "assignedTo") {
         event.set(attr::ASSIGNEE, findings::user(Some(name)));
     }
-    event.set(attr::COMMENT, texts(record, "comments").join("\n"));
+    event.set(attr::COMMENT, take_texts(record, "comments").join("\n"));
     let mut remediation = Attributes::of(&object::REMEDIATION);
-    remediation.set(attr::DESC, texts(record, "recommendedActions").join("\n"));
+    remediation.set(attr::DESC, take_texts(record, "recommendedActions").join("\n"));
     event.set(attr::REMEDIATION, remediation);
     event.set(attr::SRC_URL, first_alone(record, "sourceMaterials"));
     event.set(attr::EVIDENCES, evidences(context, record));
@@ -94,16 +95,6 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
 
 fn take_time<'r>(record: &'r Object<'r>, name: &'r str) -> Option<i64> {
     record.take_if(name, |n| times::parse(n.as_str()?))
-}
-
-/// All texts of a list, which is taken if it holds nothing else.
-fn texts<'r>(record: &'r Object<'r>, name: &'r str) -> Vec<&'r str> {
-    let items = record.items(name);
-    let texts: Vec<&str> = items.iter().filter_map(Node::as_str).map(str::trim).filter(|t| !t.is_empty()).collect();
-    if texts.len() == items.len() {
-        record.take(name);
-    }
-    texts
 }
 
 /// The first text of a list, which is taken if there is no second.
@@ -179,14 +170,11 @@ fn endpoint<'r>(item: &'r Object<'r>, name: &'r str) -> Option<Attributes<'r>> {
 
 fn user_state<'r>(evidence: &mut Attributes<'r>, item: &'r Object<'r>) {
     let mut person = Person::default();
-    let upn = item.take_str("userPrincipalName");
+    let upn = users::take_real(item, "userPrincipalName");
     let named = upn.is_some_and(|upn| person.read_name(upn));
-    if !named {
-        item.put_back("userPrincipalName");
-        if let Some(name) = item.take_str("accountName") {
-            person.read_name(name);
-            person.domain = item.take_str("domainName");
-        }
+    if !named && let Some(name) = users::take_real(item, "accountName") {
+        person.read_name(name);
+        person.domain = item.take_str("domainName");
     }
     let guid = item.take_if("aadUserId", |n| n.as_str().filter(|t| users::is_guid(t)));
     person.uid = guid.or(person.uid);
@@ -197,21 +185,19 @@ fn user_state<'r>(evidence: &mut Attributes<'r>, item: &'r Object<'r>) {
     }
     evidence.set(attr::USER, person.user());
     if let Some(mut source) = endpoint(item, "logonIp") {
-        if let Some(place) = item.take_str("logonLocation") {
-            source.set(attr::LOCATION, location(place));
-        }
+        source.set(attr::LOCATION, item.take_if("logonLocation", location));
         evidence.set(attr::SRC_ENDPOINT, source);
     }
 }
 
 /// `City, Country` or `City, Region, Country`; a single part is the country.
-fn location<'r>(place: &'r str) -> Attributes<'r> {
+fn location<'r>(place: &'r Node<'r>) -> Option<Attributes<'r>> {
     let mut location = Attributes::of(&object::LOCATION);
-    let mut parts = place.split(',').map(str::trim).filter(|p| !p.is_empty());
+    let mut parts = place.as_str()?.split(',').map(str::trim).filter(|p| !p.is_empty());
     location.set(attr::COUNTRY, parts.next_back());
     location.set(attr::CITY, parts.next());
     location.set(attr::REGION, parts.next());
-    location
+    (parts.next().is_none() && !location.is_empty()).then_some(location)
 }
 
 fn host_state<'r>(evidence: &mut Attributes<'r>, item: &'r Object<'r>) {
@@ -265,7 +251,7 @@ fn process<'r>(evidence: &mut Attributes<'r>, item: &'r Object<'r>) {
     process.set(attr::FILE, file);
     process.set(attr::CMD_LINE, item.take_str("commandLine"));
     process.set(attr::CREATED_TIME, take_time(item, "createdDateTime"));
-    process.set(attr::USER, findings::user(item.take_str("accountName")));
+    process.set(attr::USER, findings::user(users::take_real(item, "accountName")));
     if let Some(pid) = item.take_int("parentProcessId") {
         let mut parent = Attributes::of(&object::PROCESS);
         parent.set(attr::PID, pid);
@@ -280,17 +266,13 @@ fn connection<'r>(evidence: &mut Attributes<'r>, item: &'r Object<'r>) {
     let port = |name: &str| item.take_if(name, |n| n.to_int().filter(|p| (0..=65_535).contains(p)));
     if let Some(mut source) = endpoint(item, "sourceAddress") {
         source.set(attr::PORT, port("sourcePort"));
-        if let Some(place) = item.take_str("sourceLocation") {
-            source.set(attr::LOCATION, location(place));
-        }
+        source.set(attr::LOCATION, item.take_if("sourceLocation", location));
         evidence.set(attr::SRC_ENDPOINT, source);
     }
     let target = endpoint(item, "destinationAddress").or_else(|| endpoint(item, "destinationDomain"));
     if let Some(mut target) = target {
         target.set(attr::PORT, port("destinationPort"));
-        if let Some(place) = item.take_str("destinationLocation") {
-            target.set(attr::LOCATION, location(place));
-        }
+        target.set(attr::LOCATION, item.take_if("destinationLocation", location));
         evidence.set(attr::DST_ENDPOINT, target);
     }
     evidence.set(attr::URL, item.take_str("destinationUrl").map(findings::url));
@@ -328,15 +310,15 @@ fn resources<'r>(record: &'r Object<'r>) -> Vec<Attributes<'r>> {
         resources.push(findings::resource("Cloud application", None::<&str>, name, 4));
     }
     for item in record.items("securityResources").iter().filter_map(Node::as_object) {
-        let role = match item.take_str("resourceType") {
+        let role = match item.peek_str("resourceType") {
             Some("attacked") => 3,
             Some("related") => 4,
-            _ => {
-                item.put_back("resourceType");
-                0
-            }
+            _ => 0,
         };
         let uid = item.take_str("resource");
+        if uid.is_some() && role != 0 {
+            item.take("resourceType");
+        }
         let name = uid.and_then(|uid| uid.rsplit('/').next());
         resources.push(findings::resource("Resource", uid, name, role));
     }

@@ -5,6 +5,7 @@
 
 use super::{
     addresses,
+    claims::Claims,
     context::Context,
     event::{Attributes, Event, Value, attr, object},
     outcome::{self, Outcome},
@@ -39,7 +40,7 @@ pub fn map_sign_in<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Eve
     event.set(attr::SESSION, session);
     event.set(attr::ACTOR, actor);
 
-    target(&mut event, record.take_str("resourceDisplayName"), record.take_str("resourceId"));
+    target(&mut event, record.take_str("resourceDisplayName"), users::take_real(record, "resourceId"));
     logon_type(&mut event, record);
     event.set(attr::IS_REMOTE, true);
     protocol(&mut event, record);
@@ -72,28 +73,29 @@ fn sign_in_user<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Attributes
     if record.peek_str("userPrincipalName").is_some_and(|upn| person.read_name(upn)) {
         record.take("userPrincipalName");
     }
-    if let Some(uid) = record.take_if("userId", |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t))) {
-        person.uid = Some(uid);
-    }
+    person.uid = users::take_real(record, "userId").or(person.uid);
     person.full_name = record.take_str("userDisplayName");
     let is_person = !person.is_empty() || person.full_name.is_some();
     if is_person {
-        match record.take_str("userType").map(str::to_ascii_lowercase).as_deref() {
-            Some("guest") => {
-                person.guest = true;
-                person.type_id = Some(users::TYPE_USER);
+        let kind = record.peek_str("userType").unwrap_or_default();
+        let known = kind.eq_ignore_ascii_case("guest") || kind.eq_ignore_ascii_case("member");
+        // A guest shows by the label of the account, which a display name alone has none of.
+        if known && !person.is_empty() {
+            person.guest = kind.eq_ignore_ascii_case("guest");
+            person.type_id = person.type_id.or(Some(users::TYPE_USER));
+            if person.type_id == Some(users::TYPE_USER) {
+                record.take("userType");
             }
-            Some("member") => person.type_id = Some(users::TYPE_USER),
-            Some(_) => record.put_back("userType"),
-            None => {}
         }
         person.type_id = person.type_id.or(Some(users::TYPE_USER));
-        person.org_uid = record.take_str("homeTenantId").filter(|t| !users::is_nobody(t));
-        let other = record
-            .take_str("signInIdentifier")
-            .or_else(|| record.take_str("alternateSignInName"))
-            .filter(|other| person.name.is_none_or(|name| !name.eq_ignore_ascii_case(other)));
-        person.uid_alt = other;
+        person.org_uid = users::take_real(record, "homeTenantId");
+        for name in ["signInIdentifier", "alternateSignInName"] {
+            record.take_same(name, &[person.name]);
+        }
+        let another = |text: &&str| person.name.is_none_or(|name| !name.eq_ignore_ascii_case(text));
+        person.uid_alt = ["signInIdentifier", "alternateSignInName"].iter().find_map(|name| {
+            record.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !t.is_empty()).filter(another))
+        });
         return person.user();
     }
     person.name = record.take_str("servicePrincipalName");
@@ -119,7 +121,7 @@ fn sign_in_user<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Attributes
     {
         let mut credential = Attributes::of(&object::PROGRAMMATIC_CREDENTIAL);
         credential.set(attr::UID, key);
-        credential.set(attr::TYPE, record.take_str("clientCredentialType").filter(|t| *t != "none"));
+        credential.set(attr::TYPE, record.take_if("clientCredentialType", |n| n.as_str().filter(|t| *t != "none")));
         user.set(attr::PROGRAMMATIC_CREDENTIALS, vec![credential]);
     }
     user
@@ -127,7 +129,6 @@ fn sign_in_user<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Attributes
 
 /// What was signed in to. The class wants one, so a record that doesn't say it gets the identity provider itself.
 fn target<'r>(event: &mut Event<'r>, name: Option<&'r str>, uid: Option<&'r str>) {
-    let uid = uid.filter(|t| !users::is_nobody(t));
     let name = name.or(if uid.is_none() { Some("Microsoft Entra ID") } else { None });
     let mut service = Attributes::of(&object::SERVICE);
     service.set(attr::NAME, name);
@@ -140,7 +141,7 @@ fn target<'r>(event: &mut Event<'r>, name: Option<&'r str>, uid: Option<&'r str>
 }
 
 fn logon_type<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
-    let interactive = record.take_bool("isInteractive");
+    let interactive = record.peek("isInteractive").and_then(Node::to_bool);
     let kind = record.take_if("signInEventTypes", |n| match n.items() {
         [one] => one.as_str().map(str::trim).filter(|t| !t.is_empty()),
         _ => None,
@@ -153,6 +154,10 @@ fn logon_type<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     }
     if let Some(interactive) = interactive {
         event.set(attr::IS_NEW_LOGON, interactive);
+        // The kind says it as well, but for a record that contradicts itself.
+        if kind.is_none_or(|kind| (kind == "interactiveUser") == interactive) {
+            record.take("isInteractive");
+        }
     }
 }
 
@@ -316,8 +321,9 @@ pub fn map_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Ev
     let properties = record.pairs("ExtendedProperties");
     let device_properties = record.pairs("DeviceProperties");
     let mut actor = users::actor(record);
-    let program = record.take_str("Application").or_else(|| record.take_str("Client"));
-    actor.set_if_absent(attr::APP_NAME, program);
+    if !actor.has(attr::APP_NAME) {
+        actor.set(attr::APP_NAME, record.take_str("Application").or_else(|| record.take_str("Client")));
+    }
     event.set(attr::USER, actor.get(attr::USER).cloned());
     let session = record.peek_str("SessionId").or_else(|| device_properties.take_str("SessionId"));
     if let Some(uid) = session {
@@ -357,8 +363,8 @@ pub fn map_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Ev
 }
 
 fn activity_target<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
-    let claims = users::Claims::take(record, "Target");
-    let object = record.take_if("ObjectId", |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t)));
+    let claims = Claims::of(record, "Target");
+    let object = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id));
     let uid = claims.uid.or_else(|| object.filter(|o| users::is_guid(o)));
     let mut name = claims.display_name.or(claims.name).or(object);
     if name.is_some() && name == uid {
@@ -367,13 +373,13 @@ fn activity_target<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r
     // Logons that a service logs itself are logons to that service.
     let entra = [0, 9, 15].contains(&context.record_type_number());
     if !entra && !context.workload.is_empty() {
-        if object.is_some() && name != Some(context.workload) {
-            record.put_back("ObjectId");
-        }
-        target(event, Some(context.workload), uid);
-    } else {
-        target(event, name, uid);
+        name = Some(context.workload);
     }
+    target(event, name, uid);
+    let told = [name, uid];
+    record.take_same("ObjectId", &told);
+    // What is signed in to is an application, whatever kind the claims say.
+    Claims::spend(record, "Target", &[], |id| told.contains(&Some(id)));
 }
 
 /// Operation first, then error number, then error text; `ResultStatus` only if there is nothing else.
@@ -392,8 +398,7 @@ fn activity_status<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r
             event.set(attr::STATUS_CODE, code.map(|c| c.to_string()));
         }
         _ => {
-            let status = record.take_text("ResultStatus");
-            outcome::of_activity(context.operation, status.as_deref(), context.workload).write(event);
+            outcome::write_activity(context, record, event);
         }
     }
     if failed && event.get(attr::STATUS_ID).and_then(Value::as_int) == Some(1) {

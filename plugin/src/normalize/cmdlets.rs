@@ -49,7 +49,7 @@ fn object_id<'r>(record: &'r Object<'r>) -> Option<&'r str> {
 
 /// Takes `ObjectId` if it is that text.
 fn take_object<'r>(record: &'r Object<'r>, uid: Option<&'r str>) {
-    record.take_if("ObjectId", |n| (n.as_str().map(str::trim) == uid).then_some(()));
+    record.take_same("ObjectId", &[uid]);
 }
 
 /// The last part of a canonical name such as `contoso.com/Users/Alice`, or the text as it is.

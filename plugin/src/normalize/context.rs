@@ -46,6 +46,9 @@ impl<'s> Batch<'s> {
     }
 }
 
+/// The class of the findings of DLP, whatever workload the data was in.
+const DATA_SECURITY_FINDING: u32 = 2006;
+
 /// The namespace of our event ids: UUIDv5 of the URL namespace and `urn:m365-pipe:event`, checked by a test.
 const NAMESPACE: Uuid = Uuid::from_u128(0xe5e7_286a_6633_5f75_b9b5_d061_c85e_a9ef);
 
@@ -245,7 +248,9 @@ impl<'r> Context<'r> {
     /// The product that made the record.
     pub fn product(&self) -> &'r str {
         match self.stream.family() {
-            RecordFamily::Activity if self.rule.class_uid == 2006 => "Microsoft Purview Data Loss Prevention",
+            RecordFamily::Activity if self.rule.class_uid == DATA_SECURITY_FINDING => {
+                "Microsoft Purview Data Loss Prevention"
+            }
             RecordFamily::Activity => streams::product_of_workload(self.workload),
             RecordFamily::SignIn | RecordFamily::DirectoryAudit => "Microsoft Entra ID",
             RecordFamily::Alert | RecordFamily::AlertLegacy => "Microsoft Graph Security",
@@ -305,12 +310,21 @@ impl<'r> Context<'r> {
         metadata.set(attr::LOG_VERSION, self.version.clone());
         metadata.set_if_absent(attr::EVENT_CODE, self.operation);
         metadata.set(attr::TENANT_UID, self.tenant);
+        let correlation = metadata.text(attr::CORRELATION_UID).is_some_and(|id| Some(id) != self.correlation);
         metadata.set_if_absent(attr::CORRELATION_UID, self.correlation);
         if let Some(name) = self.stream.story {
             let mut story = Attributes::of(&object::KEY_VALUE_OBJECT);
             story.set(attr::NAME, "story");
             story.set(attr::VALUE, name);
             metadata.set(attr::TAGS, vec![story]);
+        }
+        if correlation {
+            // A mapping knew a better one.
+            event.keep("CorrelationId", self.correlation);
+        }
+        if self.rule.class_uid == DATA_SECURITY_FINDING {
+            // The product is the one that evaluates the rules; where the data was is said nowhere else.
+            event.keep("Workload", self.workload);
         }
     }
 

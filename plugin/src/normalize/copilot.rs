@@ -31,8 +31,8 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
         for item in data.items("AISystemPlugin").iter().filter_map(Node::as_object) {
             let plug_in = findings::resource("Plug-in", item.peek_str("Id"), item.peek_str("Name"), 4);
             if !plug_in.is_empty() {
-                item.take("Id");
-                item.take("Name");
+                item.take_str("Id");
+                item.take_str("Name");
                 resources.push(plug_in);
             }
         }

@@ -49,16 +49,11 @@ const ACTIONS: [(i64, &str, (i64, i64)); 9] = [
 /// The verdict on a message, of record type 28. Without an address of sender or recipient there is no email to speak of.
 pub fn map_mail<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let from = record.peek_str("P2Sender").and_then(findings::mail_address);
-    let mut to: Vec<&str> = record.items("Recipients").iter().filter_map(Node::as_str).map(str::trim).collect();
-    let recipients = to.len();
-    to.retain(|address| users::is_email(address));
+    let to = findings::take_addresses(record, "Recipients");
     if from.is_none() && to.is_empty() {
         return generic::map(context, record);
     }
     let mut event = context.event();
-    if to.len() == recipients {
-        record.take("Recipients");
-    }
     let mut email = Attributes::of(&object::EMAIL);
     findings::write_from(&mut email, record.take_str("P2Sender"));
     email.set(attr::TO, to.clone());
@@ -99,10 +94,7 @@ pub fn map_mail<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
     event.set(attr::START_TIME, record.take_if("MessageTime", |n| times::parse(n.as_str()?)));
     event.set(attr::IS_ALERT, true);
     event.set_severity(severity(verdict, record.peek_str("PhishConfidenceLevel")));
-    let same = record.peek_str("ObjectId").is_some_and(|id| Some(id) == network_id);
-    if same {
-        record.take("ObjectId");
-    }
+    record.take_same("ObjectId", &[network_id]);
     vec![event]
 }
 
@@ -174,6 +166,7 @@ fn authentication<'r>(record: &'r Object<'r>) -> Attributes<'r> {
 
 /// The policy that decided, and what it did; without an action, how the message was delivered.
 fn write_policy<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
+    let action = record.peek("PolicyAction").and_then(Node::to_text);
     let mut policy = Attributes::of(&object::POLICY);
     if let Some(word) = record.take_text("Policy") {
         let number = word.parse::<i64>().ok();
@@ -181,11 +174,12 @@ fn write_policy<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Ob
         policy.set(attr::UID, number.map(|n| n.to_string()));
         policy.set(attr::NAME, known.map_or(word, |(_, name)| (*name).into()));
         policy.set(attr::TYPE, "Threat policy");
-        let members = ["Verdict", "DetectionType", "DetectionMethod", "ThreatsAndDetectionTech"];
+        // OCSF has one disposition for several actions.
+        let members = ["PolicyAction", "Verdict", "DetectionType", "DetectionMethod", "ThreatsAndDetectionTech"];
         policy.set(attr::DATA, web_resource::take_members(context, record, &members));
     }
     event.set(attr::POLICY, policy);
-    if let Some(word) = record.take_text("PolicyAction") {
+    if let Some(word) = action {
         let number = word.parse::<i64>().ok();
         let known = ACTIONS.iter().find(|(n, name, _)| number == Some(*n) || name.eq_ignore_ascii_case(&word));
         match known {
@@ -251,7 +245,9 @@ pub fn map_click<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event
     evidence.set(attr::NAME, "URL click");
     evidence.set(attr::URL, record.take_str("URL").or_else(|| record.take_str("Url")).map(findings::url));
     let mut actor = users::actor(record);
-    actor.set_if_absent(attr::APP_NAME, record.take_str("AppName"));
+    if !actor.has(attr::APP_NAME) {
+        actor.set(attr::APP_NAME, record.take_str("AppName"));
+    }
     if let Some(address) = actor.get(attr::USER).and_then(|u| u.get(attr::EMAIL_ADDR)).cloned() {
         let mut email = Attributes::of(&object::EMAIL);
         email.set(attr::TO, vec![address]);
@@ -301,7 +297,7 @@ pub fn map_file<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
     let mut evidence = Attributes::of(&object::EVIDENCES);
     evidence.set(attr::FILE, file);
     let mut editor = Attributes::of(&object::ACTOR);
-    editor.set(attr::USER, findings::user(record.take_str("LastModifiedBy")));
+    editor.set(attr::USER, findings::user(users::take_real(record, "LastModifiedBy")));
     evidence.set(attr::ACTOR, editor);
     if !evidence.is_empty() {
         evidence.set(attr::NAME, "File");

@@ -115,9 +115,7 @@ fn initiated_by<'r>(initiator: Option<&'r Object<'r>>) -> Attributes<'r> {
         if user.peek_str("userPrincipalName").is_some_and(|upn| person.read_name(upn)) {
             user.take("userPrincipalName");
         }
-        if let Some(uid) = user.take_str("id").filter(|t| !users::is_nobody(t)) {
-            person.uid = Some(uid);
-        }
+        person.uid = users::take_real(user, "id").or(person.uid);
         person.full_name = user.take_str("displayName");
         person.org_uid = user.take_str("homeTenantId");
         if !person.is_empty() {
@@ -134,8 +132,7 @@ fn initiated_by<'r>(initiator: Option<&'r Object<'r>>) -> Attributes<'r> {
             person.type_id = Some(users::TYPE_SERVICE);
         }
     }
-    let nobody = person.is_empty() && person.full_name.is_none();
-    actor.set(attr::USER, if nobody { users::unknown() } else { person.user() });
+    actor.set(attr::USER, person.user_or_unknown());
     actor
 }
 
@@ -143,9 +140,7 @@ fn initiated_by<'r>(initiator: Option<&'r Object<'r>>) -> Attributes<'r> {
 fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Change<'r>, reason: Option<&'r str>) {
     match event.class.uid {
         3001 | 3002 => {
-            if let Some(user) = change.user() {
-                event.set(attr::USER, user.user());
-            }
+            event.set(attr::USER, change.user().map(|user| spent(user, user.user())));
             if event.class.uid == 3001 && [10, 11].contains(&activity(event)) {
                 let method = reason.filter(|r| factor_type(r) != 99);
                 let mut factor = Attributes::of(&object::AUTH_FACTOR);
@@ -160,20 +155,17 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
         }
         3005 => {
             let grantee = change.grantee();
-            if let Some(user) = grantee {
-                event.set(attr::USER, user.user());
-            }
+            event.set(attr::USER, grantee.map(|user| spent(user, user.user())));
             event.set(attr::PRIVILEGES, change.privileges.clone());
             let others = change.targets.iter().filter(|t| grantee.is_none_or(|g| !std::ptr::eq(*t, g)));
-            let mut resources: Vec<Attributes> = others.map(|t| t.resource(1)).collect();
+            let mut resources: Vec<Attributes> = others.map(|t| spent(t, t.resource(1))).collect();
             resources.extend(change.role());
             event.set(attr::RESOURCES, resources);
         }
         3006 => {
-            if let Some(user) = change.user() {
-                event.set(attr::USER, user.user());
-            }
-            let mut group = change.group().map_or_else(|| Attributes::of(&object::GROUP), Target::group);
+            event.set(attr::USER, change.user().map(|user| spent(user, user.user())));
+            let group = change.group().map(|group| spent(group, group.group()));
+            let mut group = group.unwrap_or_else(|| Attributes::of(&object::GROUP));
             group.set_if_absent(attr::UID, change.group_id);
             group.set_if_absent(attr::NAME, change.group_name);
             event.set(attr::GROUP, group);
@@ -183,6 +175,12 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
     }
 }
 
+/// What was made of a target, which is taken for it.
+fn spent<'r>(target: &Target<'r>, built: Attributes<'r>) -> Attributes<'r> {
+    target.spend(&built);
+    built
+}
+
 fn activity(event: &Event<'_>) -> i64 {
     event.get(attr::ACTIVITY_ID).and_then(Value::as_int).unwrap_or(0)
 }
@@ -190,7 +188,7 @@ fn activity(event: &Event<'_>) -> i64 {
 /// Entity Management: the first target, with what was changed of it; a policy that was attached beside it.
 fn write_entity<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Change<'r>) {
     let mut entity = match change.targets.first() {
-        Some(target) => target.entity(),
+        Some(target) => spent(target, target.entity()),
         None => {
             // The class wants an entity: without any target it is the directory itself.
             let mut directory = Attributes::of(&object::MANAGED_ENTITY);
@@ -205,7 +203,8 @@ fn write_entity<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chang
             data.insert(modified.member, value);
         }
     }
-    let related: Vec<Attributes<'r>> = change.targets.iter().skip(1).map(|target| target.resource(4)).collect();
+    let related: Vec<Attributes<'r>> =
+        change.targets.iter().skip(1).map(|target| spent(target, target.resource(4))).collect();
     if let Some(related) = related.present() {
         data.insert("relatedTargets", related);
     }

@@ -26,7 +26,7 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     };
     let mut event = context.event();
     let rules = rules(record);
-    event.metadata().set(attr::CORRELATION_UID, record.take_str("IncidentId").filter(|id| !users::is_nobody(id)));
+    event.metadata().set(attr::CORRELATION_UID, users::take_real(record, "IncidentId"));
     event.set(attr::FINDING_INFO, finding(context, record, uid, &rules));
     event.set(attr::DATA_SECURITY, data_security(context, record, &rules));
     event.set_severity(rules.iter().filter_map(|r| r.peek_str("Severity")).map(outcome::severity).max().unwrap_or(1));
@@ -45,8 +45,7 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
         event.set(attr::FILE, shared_file(item));
         // The site itself stays: only its host has a place.
         event.set(attr::DST_ENDPOINT, endpoint_of(item.peek_str("SiteCollectionUrl").and_then(findings::host_of)));
-        let actor = event.text_at(&[attr::ACTOR, attr::USER, attr::NAME]).unwrap_or_default();
-        item.take_if("From", |n| n.as_str().filter(|from| from.trim().eq_ignore_ascii_case(actor)));
+        item.take_same("From", &[event.text_at(&[attr::ACTOR, attr::USER, attr::NAME])]);
     }
     let mut resources = Vec::new();
     if let Some(mail) = record.object("ExchangeMetaData") {
@@ -58,8 +57,6 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
         resources.push(findings::resource("", object, None::<&str>, 3));
     }
     event.set(attr::RESOURCES, resources);
-    // The product is the one that evaluates the rules; where the data was is said nowhere else.
-    event.keep("Workload", context.workload);
     let title =
         event.text_at(&[attr::FINDING_INFO, attr::TITLE]).map(|title| format!("{}: {title}", context.operation));
     event.set(attr::MESSAGE, title);
@@ -182,7 +179,7 @@ fn write_decision<'r>(event: &mut Event<'r>, rules: &[&'r Object<'r>], endpoint:
     };
     let (actions, overridden) = (texts("Actions"), texts("OverriddenActions"));
     event.set(attr::IS_ALERT, !actions.is_empty() || !overridden.is_empty());
-    let mode = endpoint.and_then(|e| e.take_text("EnforcementMode"));
+    let mode = endpoint.and_then(|e| e.peek("EnforcementMode")).and_then(Node::to_text);
     let tested = !rules.is_empty()
         && rules.iter().all(|rule| {
             rule.peek_str("RuleMode").is_some_and(|mode| mode.starts_with("Audit") || mode.starts_with("Test"))
@@ -233,8 +230,8 @@ fn actor<'r>(record: &'r Object<'r>, endpoint: Option<&'r Object<'r>>) -> Attrib
         }
         _ => users::actor(record),
     };
-    if let Some(program) = endpoint.and_then(|e| e.take_str("Application")) {
-        actor.set_if_absent(attr::APP_NAME, program);
+    if !actor.has(attr::APP_NAME) {
+        actor.set(attr::APP_NAME, endpoint.and_then(|e| e.take_str("Application")));
     }
     actor
 }
@@ -247,8 +244,10 @@ fn write_endpoint<'r>(event: &mut Event<'r>, endpoint: &'r Object<'r>, source: &
         device.set_enum(attr::TYPE_ID, 0, None);
     }
     event.set(attr::DEVICE, device);
-    let address = endpoint.take_if("ClientIP", |n| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty()));
-    if let Some(address) = address.filter(|_| source.is_empty()) {
+    let address = |n: &'r Node<'r>| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty());
+    if source.is_empty()
+        && let Some(address) = endpoint.take_if("ClientIP", address)
+    {
         *source = address;
     }
     let mut file = findings::file_of_path(endpoint.take_str("FilePath"));
@@ -287,12 +286,13 @@ fn shared_file<'r>(item: &'r Object<'r>) -> Attributes<'r> {
     file.set(attr::MODIFIED_TIME, time(&["LastModifiedTime", "ItemLastModifiedTime"]));
     file.set(attr::SIZE, item.take_int("FileSize"));
     let mut owner = users::Person::default();
-    if let Some(name) = item.take_str("FileOwnerEmail").or_else(|| item.take_str("FileOwner")) {
+    if let Some(name) = users::take_real(item, "FileOwnerEmail").or_else(|| users::take_real(item, "FileOwner")) {
         owner.read_name(name);
     }
-    owner.full_name = item.take_str("FileOwner").filter(|n| Some(*n) != owner.name);
+    item.take_same("FileOwner", &[owner.name]);
+    owner.full_name = users::take_real(item, "FileOwner");
     file.set(attr::OWNER, owner.user());
-    file.set(attr::MODIFIER, findings::user(item.take_str("DocumentLastModifier")));
+    file.set(attr::MODIFIER, findings::user(users::take_real(item, "DocumentLastModifier")));
     if item.peek("IsViewableByExternalUsers").and_then(Node::to_bool) == Some(true) {
         file.set(attr::IS_PUBLIC, item.take_bool("IsViewableByExternalUsers"));
     }

@@ -74,8 +74,16 @@ pub fn read<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Found<'r> {
     if found.resource.is_none() && roles.iter().any(|r| ["attacked", "compromised"].contains(r)) {
         found.resource = resources::affected(kind, &evidence);
     }
-    let verdict = item.take_str("verdict");
-    item.take("@odata.type");
+    let verdict = match item.peek_str("verdict") {
+        Some("suspicious") => 4,
+        Some("malicious") => 8,
+        Some("noThreatsFound") => 5,
+        _ => 0,
+    };
+    if verdict != 0 || item.peek_str("verdict") == Some("unknown") {
+        item.take("verdict");
+    }
+    item.take_str("@odata.type");
     evidence.set(attr::DATA, context.take_rest("evidence", item));
     if evidence.is_empty() {
         // Type and verdict alone are no evidence of anything.
@@ -84,13 +92,7 @@ pub fn read<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Found<'r> {
         return found;
     }
     evidence.set(attr::NAME, if kind.is_empty() { "evidence" } else { kind });
-    let id = match verdict {
-        Some("suspicious") => 4,
-        Some("malicious") => 8,
-        Some("noThreatsFound") => 5,
-        _ => 0,
-    };
-    evidence.set_enum(attr::VERDICT_ID, id, None);
+    evidence.set_enum(attr::VERDICT_ID, verdict, None);
     found.evidence = Some(evidence);
     found
 }
@@ -98,21 +100,17 @@ pub fn read<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Found<'r> {
 /// `userAccount`.
 pub fn account<'r>(account: &'r Object<'r>) -> Attributes<'r> {
     let mut person = Person::default();
-    let name = account.take_str("accountName");
-    let domain = account.take_str("domainName");
-    if let Some(upn) = account.take_str("userPrincipalName") {
+    if let Some(upn) = users::take_real(account, "userPrincipalName") {
         person.read_name(upn);
-        if name.is_some_and(|n| !upn.split('@').next().unwrap_or_default().eq_ignore_ascii_case(n)) {
-            account.put_back("accountName");
-        }
-        if domain.is_some_and(|d| !upn.to_ascii_lowercase().ends_with(&d.to_ascii_lowercase())) {
-            account.put_back("domainName");
-        }
-    } else if let Some(name) = name {
+        // The parts of the same again are no news.
+        let parts = upn.split_once('@');
+        account.take_same("accountName", &[Some(parts.map_or(upn, |(name, _)| name))]);
+        account.take_same("domainName", &[parts.map(|(_, domain)| domain)]);
+    } else if let Some(name) = users::take_real(account, "accountName") {
         person.read_name(name);
-        person.domain = domain;
-    } else if domain.is_some() {
-        account.put_back("domainName");
+        if !users::is_email(name) {
+            person.domain = account.take_str("domainName").or(person.domain);
+        }
     }
     let guid = |name: &str| account.take_if(name, |n| n.as_str().filter(|t| users::is_guid(t)));
     person.uid = guid("azureAdUserId").or(person.uid);
@@ -121,7 +119,9 @@ pub fn account<'r>(account: &'r Object<'r>) -> Attributes<'r> {
         person.uid = person.uid_alt.take();
     }
     person.full_name = account.take_str("displayName");
-    person.org_uid = guid("tenantId");
+    if !person.is_empty() || person.full_name.is_some() {
+        person.org_uid = guid("tenantId");
+    }
     person.user()
 }
 
@@ -132,17 +132,21 @@ fn mailbox<'r>(item: &'r Object<'r>) -> Attributes<'r> {
     };
     if user.is_empty() {
         let names = ["upn", "primaryAddress", "mailboxPrimaryAddress"];
-        user = findings::user(names.iter().find_map(|name| item.take_str(name)));
+        user = findings::user(names.iter().find_map(|name| users::take_real(item, name)));
     }
     if user.is_empty() {
         return user;
     }
     // The same name again is no news.
     for name in ["upn", "primaryAddress", "mailboxPrimaryAddress"] {
-        item.take_if(name, |n| (n.as_str() == user.text(attr::NAME)).then_some(()));
+        item.take_same(name, &[user.text(attr::NAME)]);
     }
-    user.set_if_absent(attr::FULL_NAME, item.take_str("displayName"));
-    user.set_if_absent(attr::UID, item.take_str("externalDirectoryObjectId"));
+    for (attribute, name) in [(attr::FULL_NAME, "displayName"), (attr::UID, "externalDirectoryObjectId")] {
+        item.take_same(name, &[user.text(attribute)]);
+        if !user.has(attribute) {
+            user.set(attribute, item.take_str(name));
+        }
+    }
     user
 }
 
@@ -160,7 +164,9 @@ fn device<'r>(item: &'r Object<'r>) -> Attributes<'r> {
     }
     device.set(attr::DOMAIN, item.take_str("dnsDomain").or_else(|| item.take_str("ntDomain")));
     device.set_enum(attr::TYPE_ID, 0, None);
-    write_system(&mut device, item.take_str("osPlatform"), item.take_str("version"));
+    if let Some(platform) = item.take_str("osPlatform") {
+        write_system(&mut device, Some(platform), item.take_str("version"));
+    }
     let level = match item.peek_str("riskScore") {
         Some("informational") => Some(0),
         Some("low") => Some(1),
@@ -312,8 +318,7 @@ fn address<'r>(item: &'r Object<'r>) -> Attributes<'r> {
         location.set(attr::COUNTRY, item.take_str("countryLetterCode"));
         location.set_if_absent(attr::COUNTRY, place.peek_str("countryName").filter(|c| c.len() == 2));
         if !location.is_empty() {
-            location.set(attr::LAT, place.take_float("latitude"));
-            location.set(attr::LONG, place.take_float("longitude"));
+            addresses::write_point(&mut location, place, "latitude", "longitude");
         }
     } else {
         location.set(attr::COUNTRY, item.take_str("countryLetterCode"));

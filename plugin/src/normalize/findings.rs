@@ -5,7 +5,9 @@
 
 use super::{
     event::{Attributes, Event, Present, attr, object},
-    outcome, users,
+    outcome,
+    record::{Node, Object},
+    users,
 };
 
 /// OCSF hash algorithms.
@@ -223,9 +225,35 @@ pub fn write_disposition<'r>(event: &mut Event<'r>, (action, disposition): (i64,
     event.set_enum(attr::DISPOSITION_ID, disposition, Some(word));
 }
 
-/// Sets the severity by the source's word: Unknown for a word that isn't known, or none.
-pub fn write_severity<'r>(event: &mut Event<'r>, word: Option<&'r str>) {
-    event.set_severity(word.map_or(0, outcome::severity));
+/// Sets the severity by the source's word, and takes it: Unknown for a word that isn't known, which stays, or none.
+pub fn take_severity<'r>(event: &mut Event<'r>, object: &'r Object<'r>, name: &str) {
+    let word = object.peek_str(name);
+    let severity = word.map_or(0, outcome::severity);
+    event.set_severity(severity);
+    if severity != 0 || word.is_some_and(|word| word.eq_ignore_ascii_case("unknown")) {
+        object.take(name);
+    }
+}
+
+/// The texts of a list, which is taken if it holds nothing else.
+pub fn take_texts<'r>(object: &'r Object<'r>, name: &str) -> Vec<&'r str> {
+    let items = object.items(name);
+    let texts: Vec<&str> = items.iter().filter_map(Node::as_str).map(str::trim).filter(|t| !t.is_empty()).collect();
+    if !items.is_empty() && texts.len() == items.len() {
+        object.take(name);
+    }
+    texts
+}
+
+/// The recipients in a list of addresses, which is taken if it holds nothing else.
+pub fn take_addresses<'r>(object: &'r Object<'r>, name: &str) -> Vec<&'r str> {
+    let items = object.items(name);
+    let address = |item: &'r Node<'r>| item.as_str().map(str::trim).filter(|text| users::is_email(text));
+    let addresses: Vec<&str> = items.iter().filter_map(address).collect();
+    if !items.is_empty() && addresses.len() == items.len() {
+        object.take(name);
+    }
+    addresses
 }
 
 #[cfg(test)]

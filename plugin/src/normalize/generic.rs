@@ -55,7 +55,6 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
 
 /// `ResultStatus` and its code and reason, of any Management Activity record that is no sign-in.
 pub fn write_status<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
-    let status = record.take_text("ResultStatus");
-    outcome::of_activity(context.operation, status.as_deref(), context.workload).write(event);
+    outcome::write_activity(context, record, event);
     event.set(attr::STATUS_DETAIL, record.take_str("ResultReason"));
 }

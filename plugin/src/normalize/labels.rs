@@ -85,9 +85,8 @@ pub fn map_mail<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
     }
     let mut event = context.event();
     let mut email = Attributes::of(&object::EMAIL);
-    if to.len() == record.items("Receivers").len() {
-        record.take("Receivers");
-    }
+    // What stands beside an address has no place in the event, so the list is taken only if they stand alone.
+    findings::take_addresses(record, "Receivers");
     findings::write_from(&mut email, record.take_str("Sender"));
     email.set(attr::TO, to.clone());
     email.set(attr::SUBJECT, record.take_str("ItemName"));

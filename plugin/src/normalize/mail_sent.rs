@@ -52,9 +52,11 @@ fn recipients<'r>(record: &'r Object<'r>) -> Vec<&'r str> {
     };
     let items = record.items("recipientList");
     let to: Vec<&str> = items.iter().filter_map(address).collect();
-    let names = |entry: &Node<'_>| entry.as_object().is_some_and(|object| object.peek_str("Name").is_some());
-    // Display names have no place in the event.
-    if to.len() == items.len() && !items.iter().any(names) {
+    // Display names and whatever else have no place in the event.
+    let more = |entry: &Node<'_>| {
+        entry.as_object().is_some_and(|o| o.members().iter().any(|m| m.name != "Address" && !m.value.is_empty()))
+    };
+    if !items.is_empty() && to.len() == items.len() && !items.iter().any(more) {
         record.take("recipientList");
     }
     to

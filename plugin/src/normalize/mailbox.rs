@@ -73,11 +73,8 @@ fn items<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<
         record.take("AffectedItems");
         resources.append(&mut affected);
     }
-    if let Some(item) = record.object("Item")
-        && let Some(resource) = single(context, item)
-    {
-        record.take("Item");
-        resources.push(resource);
+    if let Some(item) = record.object("Item") {
+        resources.extend(single(context, record, item));
     }
     if let Some(query) = record.peek_str("QueryText") {
         resources.extend(searched(context, record, query));
@@ -147,6 +144,14 @@ fn aggregated<'r>(
     for entry in record.items(list) {
         let entry = entry.as_object()?;
         let listed = entry.items(items);
+        // Only the folder's id and path have a place beside each of its items.
+        let told = |name: &str, value: &Node<'_>| match name {
+            "Path" | "Id" => value.as_str().is_some(),
+            name => name == items,
+        };
+        if !listed.is_empty() && !entry.members().iter().all(|m| told(&m.name, &m.value) || m.value.is_empty()) {
+            return None;
+        }
         if listed.is_empty() {
             resources.push(folder(context, entry)?);
         }
@@ -171,30 +176,38 @@ fn message<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Option<Attributes
     let mut resource = web_resource::new(kind, uid.map(|(_, uid)| uid), id(item, "Subject"))?;
     let created = item.peek_str("CreationTime").and_then(times::parse);
     resource.set(attr::CREATED_TIME, created);
-    let mut told = vec!["Subject"];
-    told.extend(uid.map(|(name, _)| name));
+    let mut told: Vec<&str> = uid.map(|(name, _)| name).into_iter().collect();
+    told.extend(id(item, "Subject").map(|_| "Subject"));
     told.extend(created.map(|_| "CreationTime"));
     resource.set(attr::DATA, web_resource::members(context, item, &told));
     Some(resource)
 }
 
-/// `Item`: a message, or a folder where nothing but its folder is told of it.
-fn single<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Option<Attributes<'r>> {
+/// `Item`: a message, or a folder where nothing but its folder is told of it. Takes what the resource tells.
+fn single<'r>(context: &Context<'r>, record: &'r Object<'r>, item: &'r Object<'r>) -> Option<Attributes<'r>> {
     let parent = item.object("ParentFolder");
     let of_message = ["Subject", "InternetMessageId", "Attachments"].iter().any(|name| id(item, name).is_some());
     match parent {
         Some(parent) if !of_message && (id(item, "Id").is_none() || id(item, "Id") == id(parent, "Id")) => {
-            folder(context, parent)
+            let folder = folder(context, parent)?;
+            item.take("ParentFolder");
+            item.take_same("Id", &[parent.peek_str("Id")]);
+            Some(folder)
         }
-        _ => message(context, item),
+        _ => {
+            let message = message(context, item)?;
+            record.take("Item");
+            Some(message)
+        }
     }
 }
 
 fn folder<'r>(context: &Context<'r>, folder: &'r Object<'r>) -> Option<Attributes<'r>> {
     let name = id(folder, "Path").or_else(|| id(folder, "Name"));
     let mut resource = web_resource::new(FOLDER, id(folder, "Id"), name)?;
-    let told = if id(folder, "Path").is_some() { "Path" } else { "Name" };
-    resource.set(attr::DATA, web_resource::members(context, folder, &["Id", told]));
+    let path = if id(folder, "Path").is_some() { "Path" } else { "Name" };
+    let told: Vec<&str> = ["Id", path].into_iter().filter(|name| id(folder, name).is_some()).collect();
+    resource.set(attr::DATA, web_resource::members(context, folder, &told));
     Some(resource)
 }
 
@@ -230,13 +243,19 @@ fn folder_permission<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Optio
     }
     if !resource.is_empty() {
         resource.set(attr::TYPE, FOLDER);
-        resource.set(attr::OWNER, owner(record));
-        record.take("MailboxOwnerUPN");
+        let owner = owner(record);
+        if !owner.is_empty() {
+            record.take("MailboxOwnerUPN");
+        }
+        resource.set(attr::OWNER, owner);
     }
-    for name in ["Id", "MemberUpn", "MemberRights", if id(parent, "Path").is_some() { "Path" } else { "Name" }] {
-        parent.take(name);
+    parent.take("MemberRights");
+    parent.take_same("MemberUpn", &[Some(member)]);
+    let told = [resource.text(attr::UID), resource.text(attr::NAME)];
+    for name in ["Id", if id(parent, "Path").is_some() { "Path" } else { "Name" }] {
+        parent.take_same(name, &told);
     }
-    item.take_if("Id", |n| (n.as_str() == parent.peek_str("Id")).then_some(()));
+    item.take_same("Id", &told);
     event.set(attr::RESOURCES, vec![resource]);
     Some(vec![event])
 }

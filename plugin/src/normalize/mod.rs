@@ -46,6 +46,7 @@ pub mod alerts;
 pub mod alerts_legacy;
 pub mod authentication;
 pub mod caller;
+pub mod claims;
 pub mod cmdlets;
 pub mod context;
 pub mod copilot;

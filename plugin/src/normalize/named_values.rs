@@ -49,14 +49,14 @@ fn is_named(item: &Value<'_>) -> bool {
         && members.iter().all(|(name, _)| ["Name", "Value", "NewValue", "OldValue"].contains(&name.as_ref()))
 }
 
-/// Name and value of an item; none for one without a value.
+/// Name and value of an item; empty text for one without a value, because a parameter that was given without one was given.
 fn named(item: Value<'_>) -> Option<(Cow<'_, str>, Value<'_>)> {
     let Value::Open(mut members) = item else { return None };
     let Some(Value::Text(name)) = members.remove("Name") else { return None };
     let value = members.remove("Value").map(flag);
     // Old and new belong together.
-    let value = value.or_else(|| (!members.is_empty()).then_some(Value::Open(members)))?;
-    Some((name, value))
+    let value = value.or_else(|| (!members.is_empty()).then_some(Value::Open(members)));
+    Some((name, value.unwrap_or(Value::Text(Cow::Borrowed("")))))
 }
 
 fn flag(value: Value<'_>) -> Value<'_> {
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn names_that_repeat_and_names_without_value() {
         let list = json!([{"Name": "A", "Value": "True"}, {"Name": "A", "Value": "x"}, {"Name": "A", "Value": "y"}, {"Name": "B"}]);
-        assert_eq!(named(&list), json!({"A": [true, "x", "y"]}));
+        assert_eq!(named(&list), json!({"A": [true, "x", "y"], "B": ""}));
     }
 
     #[test]

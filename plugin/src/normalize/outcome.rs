@@ -2,7 +2,11 @@
 //!
 //! Invariant: a word that no table knows is kept as it is, as status 99 (Other), and is never taken for a success.
 
-use super::event::{Event, attr};
+use super::{
+    context::Context,
+    event::{Event, attr},
+    record::{Node, Object},
+};
 
 /// The status of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,16 @@ pub fn of_activity<'a>(operation: &str, result_status: Option<&'a str>, workload
             Outcome::Success
         }
         None => Outcome::Unknown,
+    }
+}
+
+/// Writes the outcome of a Management Activity record other than a sign-in. `ResultStatus` is taken only if it says the same.
+pub fn write_activity<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut Event<'r>) {
+    let status = record.peek("ResultStatus").and_then(Node::to_text);
+    let outcome = of_activity(context.operation, status.as_deref(), context.workload);
+    outcome.write(event);
+    if status.as_deref().is_some_and(|status| Outcome::of(status) == outcome) {
+        record.take("ResultStatus");
     }
 }
 

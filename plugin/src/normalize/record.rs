@@ -252,6 +252,11 @@ impl<'a> Object<'a> {
         self.take_if(name, Node::to_bool)
     }
 
+    /// Takes text that an event tells already: one of `told`.
+    pub fn take_same(&self, name: &str, told: &[Option<&str>]) -> bool {
+        self.take_if(name, |n| n.as_str().map(trimmed).filter(|text| told.contains(&Some(text)))).is_some()
+    }
+
     /// A nested object, to be taken in parts: what is not taken of it stays.
     pub fn object(&self, name: &str) -> Option<&Object<'a>> {
         self.peek(name)?.as_object()

@@ -204,9 +204,8 @@ impl<'s, 'r> Converter<'s, 'r> {
         for (name, value) in found {
             let value =
                 self.at(name, |this| if is_secret_name(name) { this.secret(value) } else { this.member(name, value) });
-            if let Some(value) = value {
-                members.push(Cow::Borrowed(name), value);
-            }
+            // A parameter that was given without a value was given.
+            members.push(Cow::Borrowed(name), value.unwrap_or(Value::Text(Cow::Borrowed(""))));
         }
         Some(members)
     }
@@ -292,6 +291,12 @@ mod tests {
             r.pairs("g").take_str("h");
         });
         assert_eq!(rest, json!({"b": {"c": "x"}, "e": {"f": [1]}, "g": {"i": "2"}, "j": "[]"}));
+    }
+
+    #[test]
+    fn a_name_without_a_value_keeps_its_name() {
+        let (rest, _) = rest_of(r#"{"g":[{"Name":"h","Value":""},{"Name":"i","Value":null}]}"#, Redact::Mask, |_| {});
+        assert_eq!(rest, json!({"g": {"h": "", "i": ""}}));
     }
 
     #[test]

@@ -153,8 +153,8 @@ fn resource<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Eve
     if kind.is_some() {
         record.take("ItemType");
     }
-    record.take_if("ObjectId", |n| (n.as_str().map(str::trim) == uid).then_some(()));
-    record.take_if("SourceFileName", |n| (n.as_str().map(str::trim) == name).then_some(()));
+    record.take_same("ObjectId", &[uid]);
+    record.take_same("SourceFileName", &[name]);
     found.set(attr::DATA, web_resource::take_members(context, record, &DATA));
     event.set(attr::WEB_RESOURCES, vec![found]);
     Some(vec![event])
@@ -203,7 +203,7 @@ fn group<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<
     group.set(attr::TYPE, "SharePointGroup");
     event.set(attr::GROUP, group);
     if let Some(person) = target(record) {
-        record.take("TargetUserOrGroupName");
+        record.take_str("TargetUserOrGroupName");
         event.set(attr::USER, person.user());
     }
     Some(vec![event])
@@ -218,7 +218,7 @@ fn access<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event
         _ => return None,
     };
     let person = target(record)?;
-    record.take("TargetUserOrGroupName");
+    record.take_str("TargetUserOrGroupName");
     let mut event = context.event();
     write_surroundings(context, record, &mut event);
     event.set(attr::USER, person.user());

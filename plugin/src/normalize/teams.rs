@@ -68,10 +68,10 @@ impl<'r> Team<'r> {
 
 fn take_team<'r>(record: &'r Object<'r>) {
     for name in ["AADGroupId", "TeamGuid", "TeamName"] {
-        record.take_str(name);
+        users::take_real(record, name);
     }
     // The name again.
-    record.take_if("ItemName", |n| (n.as_str() == record.peek_str("TeamName")).then_some(()));
+    record.take_same("ItemName", &[text(record, "TeamName")]);
 }
 
 /// One of `Members`, and the role.
@@ -108,14 +108,16 @@ fn members<'r>(record: &'r Object<'r>) -> Vec<Member<'r>> {
             person.type_id = person.type_id.or(Some(users::TYPE_USER));
         }
         let user = person.user();
-        let known = ["UPN", "DisplayName", "Role", "OrganizationId"];
-        told &=
-            !user.is_empty() && item.members().iter().all(|m| known.contains(&m.name.as_ref()) || m.value.is_empty());
+        let known = |name: &str| match name {
+            "UPN" | "DisplayName" | "OrganizationId" => text(item, name).is_some(),
+            name => name == "Role" && role.is_some(),
+        };
+        told &= !user.is_empty() && item.members().iter().all(|m| known(&m.name) || m.value.is_empty());
         if !user.is_empty() {
             members.push(Member { user, role });
         }
     }
-    if told {
+    if told && !items.is_empty() {
         record.take("Members");
     }
     members
@@ -214,7 +216,7 @@ fn add_on<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event
     }
     app.set(attr::FEATURE, feature);
     for member in ["AddOnName", "AddOnGuid"] {
-        record.take_str(member);
+        users::take_real(record, member);
     }
     event.set(attr::APP, app);
     Some(vec![event])
@@ -250,7 +252,7 @@ fn setting<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Even
     }
     entity.set(attr::GROUP, team.group());
     for name in ["ChannelGuid", "ChannelName"] {
-        record.take_str(name);
+        users::take_real(record, name);
     }
     let mut data = web_resource::take_members(context, record, &["Name", "OldValue", "NewValue", "ChannelType"]);
     if let Some(modified) = named_values::take(context, record, "ModifiedProperties") {
@@ -311,9 +313,9 @@ fn place<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes
     for (kind, uid, name, data) in places {
         if let Some(mut resource) = web_resource::new(kind, text(record, uid), text(record, name)) {
             // The same text again is no name.
-            record.take_if("ItemName", |n| (n.as_str() == record.peek_str(uid)).then_some(()));
-            record.take_str(uid);
-            record.take_str(name);
+            record.take_same("ItemName", &[text(record, uid)]);
+            users::take_real(record, uid);
+            users::take_real(record, name);
             resource.set(attr::DATA, web_resource::take_members(context, record, data));
             return Some(resource);
         }
@@ -330,8 +332,8 @@ fn place<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes
     }
     let (uid, name) = (text(record, "ObjectId"), text(record, "ItemName"));
     let resource = web_resource::new("Item", uid.or(name), name)?;
-    record.take_str("ObjectId");
-    record.take_str("ItemName");
+    users::take_real(record, "ObjectId");
+    users::take_real(record, "ItemName");
     Some(resource)
 }
 

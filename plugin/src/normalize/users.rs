@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use super::{
-    event::{Attributes, attr, object},
+    claims::Claims,
+    event::{Attributes, attr, object, trimmed},
     record::{Node, Object},
 };
 
@@ -89,6 +90,11 @@ pub fn is_nobody(text: &str) -> bool {
             .any(|n| text.eq_ignore_ascii_case(n))
 }
 
+/// Takes a text that stands for somebody or something.
+pub fn take_real<'r>(object: &'r Object<'r>, name: &str) -> Option<&'r str> {
+    object.take_if(name, |n| n.as_str().map(trimmed).filter(|text| !is_nobody(text)))
+}
+
 /// Adds a label to the user's account once.
 fn label<'r>(account: &mut Attributes<'r>, label: &'r str) {
     account.set(attr::LABELS, vec![label]);
@@ -156,11 +162,22 @@ impl<'r> Person<'r> {
             self.app_name = program;
             self.type_id = Some(TYPE_SYSTEM);
         } else {
-            self.name = Some(first_upn(text).unwrap_or(text));
+            self.name = Some(text);
             let service = WELL_KNOWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
             self.type_id = service.map(|(_, type_id)| *type_id).or(self.type_id);
         }
         true
+    }
+
+    /// Reads `UserId`, which can go on behind a UPN. False if it stands for nobody or says more than was read.
+    pub fn read_user_id(&mut self, text: &'r str) -> bool {
+        match first_upn(text.trim()) {
+            Some(upn) => {
+                self.read_name(upn);
+                false
+            }
+            None => self.read_name(text),
+        }
     }
 
     /// Reads a form of `UserKey`. False if nothing came of it.
@@ -183,8 +200,9 @@ impl<'r> Person<'r> {
         local.len() == key.len()
     }
 
-    /// Reads `UserType` of a Management Activity record (Microsoft: enumeration UserType).
-    pub fn read_type(&mut self, user_type: i64) {
+    /// Reads `UserType` of a Management Activity record (Microsoft: enumeration UserType). False if the user doesn't tell the number:
+    /// OCSF has one type for several, and what the name itself shows is surer, because records call services regular users.
+    pub fn read_type(&mut self, user_type: i64) -> bool {
         let (id, word) = match user_type {
             0 => (TYPE_USER, None),
             2 | 3 => (TYPE_ADMIN, None),
@@ -200,11 +218,28 @@ impl<'r> Person<'r> {
             9 => (99, Some("PartnerTechnician".into())),
             other => (99, Some(other.to_string().into())),
         };
-        // What the name itself shows is surer than the number: records call services regular users.
+        let labelled = self.uid.is_some() || self.name.is_some_and(is_email);
         if self.type_id.is_none() {
             self.type_id = Some(id);
             self.type_word = word;
+        } else if self.type_id != Some(id) || id == 99 {
+            return false;
         }
+        // 3 is an administrator at Microsoft, 6 a service principal; a guest is one by the label of the account.
+        !matches!(user_type, 3 | 6) && (user_type != 10 || labelled)
+    }
+
+    /// As [`Self::user`], and the unknown user if nothing is known but, at most, a second id or a home tenant.
+    pub fn user_or_unknown(mut self) -> Attributes<'r> {
+        if self.is_empty() && self.full_name.is_none() {
+            self.uid = self.uid_alt.take();
+        }
+        if !self.is_empty() || self.full_name.is_some() {
+            return self.user();
+        }
+        let mut user = unknown();
+        user.set(attr::ORG, home(self.org_uid));
+        user
     }
 
     /// The OCSF user.
@@ -247,13 +282,16 @@ impl<'r> Person<'r> {
         if type_id == 99 {
             user.set(attr::TYPE, self.type_word);
         }
-        if let Some(uid) = self.org_uid {
-            let mut org = Attributes::of(&object::ORGANIZATION);
-            org.set(attr::UID, uid);
-            user.set(attr::ORG, org);
-        }
+        user.set(attr::ORG, home(self.org_uid));
         user
     }
+}
+
+/// The home tenant.
+fn home(uid: Option<&str>) -> Attributes<'_> {
+    let mut org = Attributes::of(&object::ORGANIZATION);
+    org.set(attr::UID, uid);
+    org
 }
 
 /// Whether a UPN is of a guest: `bob_fabrikam.com#EXT#@contoso.onmicrosoft.com`.
@@ -283,91 +321,13 @@ pub fn unknown<'r>() -> Attributes<'r> {
     user
 }
 
-/// The `{ID, Type}` items of `Actor` and `Target`, read by shape first: the numbers are documented only by name.
-#[derive(Debug, Default)]
-pub struct Claims<'r> {
-    /// The kind that a prefixed id shows: `User`, `ServicePrincipal`, `Group`, `Device`, `Role` …
-    pub kind: Option<&'r str>,
-    /// The object id.
-    pub uid: Option<&'r str>,
-    /// The UPN (type 5) or service principal name (type 4).
-    pub name: Option<&'r str>,
-    /// The display name (type 1).
-    pub display_name: Option<&'r str>,
-    /// The PUID (type 3).
-    pub puid: Option<&'r str>,
-}
-
-/// The kinds of directory objects that ids are prefixed with.
-const KINDS: [&str; 9] =
-    ["User", "ServicePrincipal", "Application", "Group", "Device", "Role", "Policy", "AdministrativeUnit", "Other"];
-
-impl<'r> Claims<'r> {
-    /// Reads and takes the items of a list; items that say nothing new in a known way stay.
-    pub fn take(record: &'r Object<'r>, list: &'r str) -> Self {
-        let mut claims = Self::default();
-        let items: Vec<(&Object<'_>, &str, i64)> = record
-            .items(list)
-            .iter()
-            .filter_map(Node::as_object)
-            .filter_map(|item| Some((item, item.peek_str("ID")?, item.peek_int("Type").unwrap_or(-1))))
-            .filter(|(_, id, _)| !is_nobody(id))
-            .collect();
-        // `User_<guid>` is the best hint of all, so it goes first.
-        for (item, id, _) in &items {
-            if let Some((kind, guid)) = id.split_once('_')
-                && is_guid(guid)
-                && KINDS.contains(&kind)
-                && claims.uid.is_none()
-            {
-                claims.kind = Some(kind);
-                claims.uid = Some(guid);
-                spend(item);
-            }
-        }
-        for (item, id, kind) in items {
-            let place = if claims.uid == Some(id) || claims.kind == Some(id) {
-                spend(item);
-                continue;
-            } else if kind == 3 && is_puid(id) {
-                &mut claims.puid
-            } else if kind == 1 {
-                &mut claims.display_name
-            } else if kind == 5 {
-                &mut claims.name
-            } else if kind == 0 && is_guid(id) {
-                &mut claims.uid
-            } else if KINDS.contains(&id) && claims.kind.is_none() {
-                &mut claims.kind
-            } else if kind == 4 && claims.name.is_none() && !id.contains(';') {
-                &mut claims.name
-            } else {
-                continue;
-            };
-            if place.is_none() {
-                *place = Some(id);
-                spend(item);
-            } else if *place == Some(id) {
-                spend(item);
-            }
-        }
-        claims
-    }
-}
-
-fn spend<'r>(item: &'r Object<'r>) {
-    item.take("ID");
-    item.take("Type");
-}
-
 /// Who acted, in a Management Activity record: the person, taken from `UserId`, `UserKey`, `UserType` and `Actor`.
 pub fn person<'r>(record: &'r Object<'r>) -> Person<'r> {
     let mut person = Person::default();
-    let named = record.take_str("UserId").is_some_and(|id| person.read_name(id));
-    if !named {
-        record.put_back("UserId");
+    if record.peek_str("UserId").is_some_and(|id| person.read_user_id(id)) {
+        record.take("UserId");
     }
-    let claims = Claims::take(record, "Actor");
+    let claims = Claims::of(record, "Actor");
     if claims.kind == Some("ServicePrincipal") {
         person.type_id = Some(TYPE_SERVICE);
     }
@@ -379,27 +339,29 @@ pub fn person<'r>(record: &'r Object<'r>) -> Person<'r> {
         person.name = claims.name;
     }
     person.full_name = claims.display_name.or_else(|| record.take_str("LogonUserDisplayName"));
-    if record.take_str("UserKey").is_some_and(|key| !is_nobody(key) && person.read_key(key)) {
-    } else {
-        record.put_back("UserKey");
+    if record.peek_str("UserKey").is_some_and(|key| !is_nobody(key) && person.read_key(key)) {
+        record.take("UserKey");
     }
     // Mailbox auditing adds the SID: a second id, unless there is one already.
     if person.uid_alt.is_none() && person.uid != record.peek_str("LogonUserSid") {
         person.uid_alt = record.take_if("LogonUserSid", |n| n.as_str().filter(|t| is_sid(t)));
     }
-    if let Some(user_type) = record.take_int("UserType") {
-        person.read_type(user_type);
+    if record.peek_int("UserType").is_some_and(|user_type| person.read_type(user_type))
+        && (!person.is_empty() || person.full_name.is_some())
+    {
+        record.take("UserType");
     }
-    if let Some(uid) = record.take_str("TokenObjectId") {
-        if person.uid.is_none() || person.uid == Some(uid) {
-            person.uid = Some(uid);
-        } else {
-            record.put_back("TokenObjectId");
-        }
+    if let Some(uid) = record.peek_str("TokenObjectId")
+        && person.uid.is_none_or(|own| own == uid)
+    {
+        person.uid = Some(uid);
+        record.take("TokenObjectId");
     }
     person.org_uid = ["ActorContextId", "TokenTenantId", "ExternalUserTenantId"]
         .iter()
         .find_map(|name| record.take_if(name, |n| n.as_str().filter(|t| is_guid(t))));
+    let told = [person.name, person.uid, person.uid_alt, person.full_name];
+    Claims::spend(record, "Actor", &["User", "ServicePrincipal"], |id| told.contains(&Some(id)));
     person
 }
 
@@ -410,6 +372,9 @@ pub fn actor<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     let program = person.app_name.take();
     let context = record.object("AppAccessContext").or_else(|| record.items("AppAccessContext").first()?.as_object());
     let app_name = record.take_str("ApplicationDisplayName").or_else(|| context?.take_str("ClientAppName"));
+    if app_name.is_some() && program.is_some_and(|program| app_name != Some(program)) {
+        record.put_back("UserId");
+    }
     actor.set(attr::APP_NAME, app_name.or(program));
     let app_uid = ["ApplicationId", "AppId", "ClientAppId"]
         .iter()
@@ -421,7 +386,7 @@ pub fn actor<'r>(record: &'r Object<'r>) -> Attributes<'r> {
     }
     actor.set(attr::APP_UID, app_uid);
     actor.set(attr::SESSION, session(record, context));
-    actor.set(attr::USER, if person.is_empty() && person.full_name.is_none() { unknown() } else { person.user() });
+    actor.set(attr::USER, person.user_or_unknown());
     actor
 }
 
@@ -453,7 +418,7 @@ mod tests {
 
     fn user(text: &str) -> serde_json::Value {
         let mut person = Person::default();
-        person.read_name(text);
+        person.read_user_id(text);
         shown(person.user())
     }
 

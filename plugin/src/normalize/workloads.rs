@@ -89,8 +89,11 @@ fn thing<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes
         };
         let resource = web_resource::new(kind, uid, name);
         if resource.is_some() {
-            record.take(naming.uid);
-            record.take(naming.name);
+            for (name, told) in [(naming.uid, uid), (naming.name, name)] {
+                if told.is_some() {
+                    record.take(name);
+                }
+            }
             spend_object(record, &[uid, name]);
             return resource;
         }
@@ -163,6 +166,7 @@ fn write_common<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &mut E
     if let Some(success) = record.take_bool("IsSuccess") {
         event.set_enum(attr::STATUS_ID, if success { 1 } else { 2 }, None);
         event.set_severity(if success { 1 } else { 2 });
+        record.put_back("ResultStatus");
     }
     let power_bi = [20, 357].contains(&context.record_type_number());
     if let Some(id) = record.take_if("ActivityId", |n| n.as_str().filter(|id| power_bi && !users::is_nobody(id))) {
@@ -177,7 +181,7 @@ fn file_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Ev
     if file.is_empty() {
         return None;
     }
-    record.take("FileName");
+    record.take_same("FileName", &[name]);
     spend_object(record, &[name]);
     file.set(attr::UID, record.take_text("FileId"));
     let mut event = context.event();
@@ -191,7 +195,7 @@ fn group_change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Eve
     let mut group = Attributes::of(&object::GROUP);
     group.set(attr::NAME, name);
     group.set(attr::TYPE, context.workload);
-    record.take("GroupName");
+    record.take_same("GroupName", &[Some(name)]);
     spend_object(record, &[Some(name)]);
     let mut event = context.event();
     event.set(attr::GROUP, group);
@@ -206,7 +210,7 @@ fn account_change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<E
     }
     let name =
         record.peek_str("TargetUserId").or_else(|| record.peek_str("ObjectId")).filter(|n| !users::is_nobody(n))?;
-    record.take("TargetUserId");
+    record.take_same("TargetUserId", &[Some(name)]);
     spend_object(record, &[Some(name)]);
     let mut event = context.event();
     event.set(attr::USER, findings::user(Some(name)));
@@ -238,7 +242,9 @@ fn change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
         .filter_map(|m| Some((m.peek_str("MemberEmail")?, m.peek_str("Status")?)))
         .collect();
     if context.rule.class_uid == 3005 && !members.is_empty() {
-        if members.len() == record.items("MembershipInformation").len() {
+        let two = |item: &Node<'_>| item.as_object().is_some_and(|m| m.members().len() == 2);
+        let items = record.items("MembershipInformation");
+        if members.len() == items.len() && items.iter().all(two) {
             record.take("MembershipInformation");
         }
         let mut event = context.event();

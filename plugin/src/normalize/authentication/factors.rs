@@ -60,7 +60,7 @@ pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Objec
     {
         listed.push(method);
     }
-    let phone = mfa.and_then(|m| {
+    let phone = mfa.filter(|_| method.is_some()).and_then(|m| {
         m.take_if("authDetail", |n| {
             n.as_str().filter(|t| t.starts_with('+') && t.bytes().all(|b| b.is_ascii_digit() || b"+ X*x-".contains(&b)))
         })

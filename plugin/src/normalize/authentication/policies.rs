@@ -36,7 +36,7 @@ pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Objec
         policy.set(attr::DATA, data);
         let mut authorization = Attributes::of(&object::AUTHORIZATION);
         authorization.set(attr::DECISION, result);
-        item.take("result");
+        item.take_str("result");
         authorization.set(attr::POLICY, policy);
         authorizations.push(authorization);
     }

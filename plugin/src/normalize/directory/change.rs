@@ -1,22 +1,36 @@
 //! What a directory record says was changed, from either API.
 //!
-//! Invariant: gathering looks at modified properties without taking them; only ids, names and kinds of targets are taken.
+//! Invariant: gathering takes nothing; a target is taken when an object of the event was made of it, and only what that object tells.
 
 use std::borrow::Cow;
 
 use super::{
     super::{
+        claims::Claims,
         context::Context,
-        event::{Attributes, attr, object},
+        event::{Attribute, Attributes, attr, object},
         record::{Node, Object},
-        users::{self, Claims, Person},
+        users::{self, Person},
     },
     has_items,
 };
 
+/// Where a target is told.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place<'r> {
+    /// Only in modified properties, which nobody takes.
+    #[default]
+    Properties,
+    /// An item of `targetResources`.
+    Item(&'r Object<'r>),
+    /// `ObjectId` and `Target` of a record of the Management Activity API.
+    Record(&'r Object<'r>),
+}
+
 /// One object that an operation was about.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Target<'r> {
+    place: Place<'r>,
     /// `User`, `Group`, `Role`, `ServicePrincipal`, `Application`, `Device`, `Policy` …; empty if the record doesn't say.
     pub kind: &'r str,
     /// Object id.
@@ -69,6 +83,35 @@ impl<'r> Target<'r> {
 
     fn is_empty(&self) -> bool {
         self.uid.is_none() && self.name.is_none() && self.upn.is_none()
+    }
+
+    /// Takes what an object of the event tells of the target. A target that no object tells stays in the record.
+    pub fn spend(&self, built: &Attributes<'r>) {
+        const TOLD: [Attribute; 5] = [attr::UID, attr::UID_ALT, attr::NAME, attr::FULL_NAME, attr::TYPE];
+        let told = TOLD.map(|attribute| built.text(attribute));
+        let kind = match () {
+            () if built.text(attr::TYPE).is_some_and(|word| self.is(word)) => true,
+            // A service principal is a user of the type Service.
+            () if std::ptr::eq(built.definition(), &object::USER) => self.is("ServicePrincipal"),
+            () => std::ptr::eq(built.definition(), &object::GROUP) && self.is("Group"),
+        };
+        match self.place {
+            Place::Properties => {}
+            Place::Item(item) => {
+                for name in ["id", "displayName", "userPrincipalName", "groupType"] {
+                    item.take_same(name, &told);
+                }
+                if kind {
+                    item.take_str("type");
+                    item.take_same("Type", &[Some(self.kind)]);
+                }
+            }
+            Place::Record(record) => {
+                record.take_same("ObjectId", &told);
+                let kinds: &[&str] = if kind { &[self.kind] } else { &[] };
+                Claims::spend(record, "Target", kinds, |id| told.contains(&Some(id)));
+            }
+        }
     }
 
     /// As an OCSF user; principals are users of the type Service.
@@ -160,17 +203,15 @@ impl<'r> Change<'r> {
     pub fn of_audit(context: &Context<'r>, record: &'r Object<'r>) -> Self {
         let mut change = Self::default();
         for item in record.items("targetResources").iter().filter_map(Node::as_object) {
-            let mut target = Target {
-                kind: item.take_str("type").or_else(|| item.take_str("Type")).unwrap_or_default(),
-                uid: item.take_str("id"),
-                name: item.take_str("displayName"),
-                upn: item.take_str("userPrincipalName"),
-                group_type: item.take_str("groupType").filter(|t| *t != "unknownFutureValue"),
+            let target = Target {
+                place: Place::Item(item),
+                kind: item.peek_str("type").or_else(|| item.peek_str("Type")).unwrap_or_default(),
+                uid: item.peek_str("id").filter(|id| !users::is_nobody(id)),
+                name: item.peek_str("displayName"),
+                upn: item.peek_str("userPrincipalName"),
+                group_type: item.peek_str("groupType").filter(|t| *t != "unknownFutureValue"),
                 ..Target::default()
             };
-            if target.uid.is_some_and(users::is_nobody) {
-                target.uid = None;
-            }
             for property in item.items("modifiedProperties").iter().filter_map(Node::as_object) {
                 let name = property.peek_str("displayName").unwrap_or_default();
                 change.property(context, name, property.peek_str("oldValue"), property.peek_str("newValue"));
@@ -188,9 +229,8 @@ impl<'r> Change<'r> {
     pub fn of_activity(context: &Context<'r>, record: &'r Object<'r>) -> Self {
         let mut change = Self::default();
         let properties = record.pairs("ExtendedProperties");
-        let object = record
-            .take_if("ObjectId", |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t) && !t.contains(';')));
-        let claims = Claims::take(record, "Target");
+        let object = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id) && !id.contains(';'));
+        let claims = Claims::of(record, "Target");
         let category = properties.peek_str("extendedAuditEventCategory");
         let kind = claims.kind.or(category).unwrap_or_default();
         let mut target = Target {
@@ -199,6 +239,7 @@ impl<'r> Change<'r> {
             upn: claims.name,
             uid_alt: claims.puid,
             kind,
+            place: Place::Record(record),
             ..Target::default()
         };
         if let Some(object) = object
@@ -208,8 +249,6 @@ impl<'r> Change<'r> {
                 target.upn = Some(object);
             } else if target.name.is_none() {
                 target.name = Some(object);
-            } else {
-                record.put_back("ObjectId");
             }
         }
         let list = record.items("ModifiedProperties");

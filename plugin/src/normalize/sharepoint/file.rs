@@ -18,7 +18,7 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Even
     write_surroundings(context, record, &mut event);
     let mut file = Attributes::of(&object::FILE);
     file.set(attr::NAME, name);
-    record.take("SourceFileName");
+    record.take_str("SourceFileName");
     let kind = write_type(record, &mut file);
     file.set(attr::EXT, record.take_str("SourceFileExtension"));
     write_path(record.take_str("SourceRelativeUrl"), name, &mut file);
@@ -27,8 +27,8 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Even
     if object.is_some() {
         record.take("ObjectId");
     }
-    let size = ["FileSizeBytes", "FileSyncBytesCommitted"].iter().find_map(|name| record.take_int(name));
-    file.set(attr::SIZE, size.filter(|size| *size >= 0));
+    let size = |name: &&str| record.take_if(name, |n| n.to_int().filter(|size| *size >= 0));
+    file.set(attr::SIZE, ["FileSizeBytes", "FileSyncBytesCommitted"].iter().find_map(size));
     file.set(attr::DATA_CLASSIFICATIONS, label(record).map(|label| vec![label]));
     if context.operation.starts_with("AnonymousLink") {
         // Only what is there is known: removing one link says nothing of others.

@@ -89,7 +89,8 @@ fn claims_of<'r>(record: &'r Object<'r>, list: &str) -> impl Iterator<Item = (&'
     })
 }
 
-/// `User_<guid>` in its parts.
-fn prefixed(id: &str) -> Option<(&str, &str)> {
-    id.split_once('_').filter(|(kind, guid)| is_guid(guid) && KINDS.contains(kind))
+/// `User_<guid>` in its parts, of whatever kind.
+pub fn prefixed(id: &str) -> Option<(&str, &str)> {
+    let word = |kind: &str| !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphabetic());
+    id.split_once('_').filter(|(kind, guid)| is_guid(guid) && word(kind))
 }

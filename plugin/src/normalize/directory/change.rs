@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::{
     super::{
-        claims::Claims,
+        claims::{Claims, prefixed},
         context::Context,
         event::{Attribute, Attributes, attr, object},
         record::{Node, Object},
@@ -107,7 +107,12 @@ impl<'r> Target<'r> {
                 }
             }
             Place::Record(record) => {
-                record.take_same("ObjectId", &told);
+                let behind = |id: &&str| {
+                    prefixed(id).is_some_and(|(of, guid)| kind && self.is(of) && told.contains(&Some(guid)))
+                };
+                record.take_if("ObjectId", |n| {
+                    n.as_str().map(str::trim).filter(|id| told.contains(&Some(id)) || behind(id))
+                });
                 let kinds: &[&str] = if kind { &[self.kind] } else { &[] };
                 Claims::spend(record, "Target", kinds, |id| told.contains(&Some(id)));
             }
@@ -175,6 +180,17 @@ impl<'r> Target<'r> {
     }
 }
 
+/// `type`, which samples also write as `Type`, or as the name of a type derived from it: `#microsoft.graph.targetResourceUser`.
+fn kind<'r>(item: &'r Object<'r>) -> &'r str {
+    const DERIVED: &str = "#microsoft.graph.targetresource";
+    let derived = || {
+        let name = item.peek_str("@odata.type")?;
+        let begin = name.get(..DERIVED.len())?;
+        begin.eq_ignore_ascii_case(DERIVED).then(|| &name[DERIVED.len()..])
+    };
+    item.peek_str("type").or_else(|| item.peek_str("Type")).or_else(derived).unwrap_or_default()
+}
+
 impl<'r> Change<'r> {
     /// The first target that is a user.
     pub fn user(&self) -> Option<&Target<'r>> {
@@ -202,10 +218,12 @@ impl<'r> Change<'r> {
     /// Gathers `targetResources` of a directory audit.
     pub fn of_audit(context: &Context<'r>, record: &'r Object<'r>) -> Self {
         let mut change = Self::default();
-        for item in record.items("targetResources").iter().filter_map(Node::as_object) {
+        // Microsoft's own samples spell the list in two ways.
+        let targets = record.items("targetResources").iter().chain(record.items("targetResource"));
+        for item in targets.filter_map(Node::as_object) {
             let target = Target {
                 place: Place::Item(item),
-                kind: item.peek_str("type").or_else(|| item.peek_str("Type")).unwrap_or_default(),
+                kind: kind(item),
                 uid: item.peek_str("id").filter(|id| !users::is_nobody(id)),
                 name: item.peek_str("displayName"),
                 upn: item.peek_str("userPrincipalName"),
@@ -231,8 +249,17 @@ impl<'r> Change<'r> {
         let properties = record.pairs("ExtendedProperties");
         let object = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id) && !id.contains(';'));
         let claims = Claims::of(record, "Target");
-        let category = properties.peek_str("extendedAuditEventCategory");
-        let kind = claims.kind.or(category).unwrap_or_default();
+        // Older records tell the kind of the target only by the category.
+        let by_category = || match properties.peek_str("auditEventCategory")? {
+            "UserManagement" => Some("User"),
+            "GroupManagement" => Some("Group"),
+            _ => None,
+        };
+        let category = properties.peek_str("extendedAuditEventCategory").or_else(by_category);
+        // `ObjectId` can be of the form `Group_<guid>` as well.
+        let of_object = object.and_then(prefixed);
+        let object = of_object.map_or(object, |(_, guid)| Some(guid));
+        let kind = claims.kind.or(of_object.map(|(kind, _)| kind)).or(category).unwrap_or_default();
         let mut target = Target {
             uid: claims.uid.or_else(|| object.filter(|o| users::is_guid(o))),
             name: claims.display_name,

@@ -148,17 +148,22 @@ fn generate() -> Result<(), String> {
     array(&mut out, "VERBS", "(u32, &str, i64)", verbs.iter().map(|((c, w), a)| format!("({c}, {w:?}, {a})")));
 
     let mut codes = BTreeMap::new();
-    for (place, row) in Table::read(&tables.join("sign_in_codes.tsv"), 2)?.rows {
+    for (place, row) in Table::read(&tables.join("sign_in_codes.tsv"), 3)?.rows {
         let kind = match row[1].as_str() {
-            "interrupted" => "SignInCode::Interrupted",
-            "policy_block" => "SignInCode::PolicyBlock",
-            other => return Err(format!("{place}: `{other}` is neither interrupted nor policy_block")),
+            "interrupted" => "Some(SignInCode::Interrupted)",
+            "policy_block" => "Some(SignInCode::PolicyBlock)",
+            "failure" => "None",
+            other => return Err(format!("{place}: `{other}` is neither interrupted nor policy_block nor failure")),
         };
-        if codes.insert(integer(&place, &row[0])?, kind).is_some() {
+        if row[2].is_empty() {
+            return Err(format!("{place}: {} has no reason", row[0]));
+        }
+        if codes.insert(integer(&place, &row[0])?, (kind, row[2].clone())).is_some() {
             return Err(format!("{place}: {} is listed twice", row[0]));
         }
     }
-    array(&mut out, "SIGN_IN_CODES", "(i64, SignInCode)", codes.iter().map(|(code, kind)| format!("({code}, {kind})")));
+    let rows = codes.iter().map(|(code, (kind, reason))| format!("({code}, {kind}, {reason:?})"));
+    array(&mut out, "SIGN_IN_CODES", "(i64, Option<SignInCode>, &str)", rows);
 
     let folder = env::var("OUT_DIR").map_err(|e| e.to_string())?;
     fs::write(Path::new(&folder).join("tables.rs"), out).map_err(|e| e.to_string())

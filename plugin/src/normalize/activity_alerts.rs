@@ -63,7 +63,7 @@ pub fn map_policy_alert<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Ve
         evidences.push(evidence);
     }
     event.set(attr::EVIDENCES, evidences);
-    write_service(context, &mut event, record);
+    write_service(&mut event, record);
     vec![event]
 }
 
@@ -120,14 +120,11 @@ fn event_with_status<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Event
     event
 }
 
-/// The service that speaks, if the record names one, and what remains common to all records.
-fn write_service<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
+/// The service that speaks, if the record names one.
+fn write_service<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
     if record.peek_str("UserId").is_some_and(|id| !users::is_nobody(id)) {
         event.set(attr::ACTOR, users::actor(record));
     }
-    let title =
-        event.text_at(&[attr::FINDING_INFO, attr::TITLE]).map(|title| format!("{}: {title}", context.operation));
-    event.set(attr::MESSAGE, title);
 }
 
 fn time_of<'r>(object: &'r Object<'r>, name: &'r str) -> Option<i64> {
@@ -178,7 +175,7 @@ pub fn map_investigation<'r>(context: &Context<'r>, record: &'r Object<'r>) -> V
     event.set(attr::REMEDIATION, advice);
     event.set(attr::EVIDENCES, evidences);
     record.take_same("ObjectId", &[context.id()]);
-    write_service(context, &mut event, record);
+    write_service(&mut event, record);
     vec![event]
 }
 
@@ -296,7 +293,7 @@ pub fn map_risk<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
     }
     event.set(attr::EVIDENCES, vec![evidence]);
     event.set(attr::API, context.api(record.take_str("RequestId")));
-    write_service(context, &mut event, record);
+    write_service(&mut event, record);
     vec![event]
 }
 
@@ -346,7 +343,7 @@ pub fn map_other<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event
         evidence.set(attr::NAME, context.operation);
         event.set(attr::EVIDENCES, vec![evidence]);
     }
-    write_service(context, &mut event, record);
+    write_service(&mut event, record);
     vec![event]
 }
 

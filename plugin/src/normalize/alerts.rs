@@ -60,7 +60,6 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     let tags = findings::take_texts(record, "systemTags").into_iter().map(|t| findings::tag("tag", t));
     finding.set(attr::TAGS, tags.collect::<Vec<_>>());
     event.set(attr::FINDING_INFO, finding);
-    event.set(attr::MESSAGE, title);
 
     event.set(attr::START_TIME, first);
     event.set(attr::END_TIME, last);

@@ -75,7 +75,6 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     });
     finding.set(attr::RELATED_EVENTS, related.collect::<Vec<_>>());
     event.set(attr::FINDING_INFO, finding);
-    event.set(attr::MESSAGE, title);
 
     event.set(attr::START_TIME, happened);
     event.set(attr::END_TIME, take_time(record, "closedDateTime").or(last));

@@ -286,6 +286,9 @@ fn write_code<'r>(event: &mut Event<'r>, code: Option<i64>) -> bool {
         (_, Some(SignInCode::PolicyBlock)) => (Outcome::Failure, 2, 2),
         (_, None) => (Outcome::Failure, 2, 26),
     };
+    if code != 0 {
+        event.set_if_absent(attr::STATUS_DETAIL, tables::sign_in_reason(code));
+    }
     outcome.write(event);
     event.set_enum(attr::ACTION_ID, action, None);
     event.set_enum(attr::DISPOSITION_ID, disposition, None);
@@ -324,6 +327,8 @@ pub fn map_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Ev
     if !actor.has(attr::APP_NAME) {
         actor.set(attr::APP_NAME, record.take_str("Application").or_else(|| record.take_str("Client")));
     }
+    let known = actor.text(attr::APP_UID).and_then(tables::application);
+    actor.set_if_absent(attr::APP_NAME, known);
     event.set(attr::USER, actor.get(attr::USER).cloned());
     let session = record.peek_str("SessionId").or_else(|| device_properties.take_str("SessionId"));
     if let Some(uid) = session {
@@ -375,7 +380,7 @@ fn activity_target<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r
     if !entra && !context.workload.is_empty() {
         name = Some(context.workload);
     }
-    target(event, name, uid);
+    target(event, name.or_else(|| tables::application(uid?)), uid);
     let told = [name, uid];
     record.take_same("ObjectId", &told);
     // What is signed in to is an application, whatever kind the claims say.

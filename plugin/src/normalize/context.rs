@@ -15,6 +15,7 @@ use crate::streams::Stream;
 use super::{
     Settings,
     event::{Attributes, Event, Members, Present, Value, attr, object},
+    message,
     record::{Node, Object},
     rest::{Converter, Untangled, push_hex},
     streams,
@@ -273,7 +274,7 @@ impl<'r> Context<'r> {
             let severity = event.get(attr::SEVERITY_ID).and_then(Value::as_int).unwrap_or(1);
             event.set_severity(self.rule.severity.unwrap_or(severity));
             self.metadata(&mut event, digest, index);
-            self.envelope(&mut event);
+            self.envelope(record, &mut event);
             if let Some(raw) = &raw {
                 write_raw(&mut event, raw);
             }
@@ -328,7 +329,7 @@ impl<'r> Context<'r> {
         }
     }
 
-    fn envelope(&self, event: &mut Event<'r>) {
+    fn envelope(&self, record: &'r Object<'r>, event: &mut Event<'r>) {
         event.set_if_absent(attr::TIME, self.time.unwrap_or(i64::try_from(self.now_ms).unwrap_or(i64::MAX)));
         event.set(attr::TIMEZONE_OFFSET, 0);
         let mut cloud = Attributes::of(&object::CLOUD);
@@ -349,10 +350,7 @@ impl<'r> Context<'r> {
         if !event.has(attr::STATUS_ID) {
             event.set_enum(attr::STATUS_ID, 0, None);
         }
-        if !event.has(attr::MESSAGE) {
-            let message = message(self.operation, event);
-            event.set(attr::MESSAGE, message);
-        }
+        event.set(attr::MESSAGE, message::of(self, record, event));
     }
 
     /// `api` with the operation and service, and the id of the request if the record has one.
@@ -419,39 +417,6 @@ impl<'r> Present<'r> for Verbatim<'_> {
 /// Takes the first of the members that is an id; the others stay.
 fn correlation<'r>(record: &'r Object<'r>, names: &[&str]) -> Option<&'r str> {
     names.iter().find_map(|name| record.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t))))
-}
-
-/// One short sentence: the operation, by whom, on what.
-fn message(operation: &str, event: &Event<'_>) -> String {
-    let mut text = String::with_capacity(96);
-    text.push_str(operation);
-    let by = [
-        &[attr::ACTOR, attr::USER, attr::NAME][..],
-        &[attr::ACTOR, attr::USER, attr::FULL_NAME],
-        &[attr::ACTOR, attr::USER, attr::UID],
-        &[attr::ACTOR, attr::APP_NAME],
-    ];
-    let by = by.iter().find_map(|path| event.text_at(path));
-    if let Some(by) = by {
-        text.push_str(" by ");
-        text.push_str(by);
-    }
-    let on = [
-        [attr::ENTITY, attr::NAME],
-        [attr::GROUP, attr::NAME],
-        [attr::FILE, attr::NAME],
-        [attr::APP, attr::NAME],
-        [attr::EMAIL, attr::SUBJECT],
-        [attr::FINDING_INFO, attr::TITLE],
-        [attr::USER, attr::NAME],
-        [attr::SERVICE, attr::NAME],
-        [attr::ENTITY, attr::UID],
-    ];
-    if let Some(on) = on.iter().find_map(|path| event.text_at(path)).filter(|on| Some(*on) != by) {
-        text.push_str(" on ");
-        text.push_str(on);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -57,9 +57,6 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
         resources.push(findings::resource("", object, None::<&str>, 3));
     }
     event.set(attr::RESOURCES, resources);
-    let title =
-        event.text_at(&[attr::FINDING_INFO, attr::TITLE]).map(|title| format!("{}: {title}", context.operation));
-    event.set(attr::MESSAGE, title);
     vec![event]
 }
 

@@ -62,6 +62,7 @@ pub mod json;
 pub mod labels;
 pub mod mail_sent;
 pub mod mailbox;
+pub mod message;
 pub mod named_values;
 pub mod outcome;
 pub mod parse;

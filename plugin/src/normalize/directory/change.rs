@@ -54,6 +54,14 @@ pub struct Modified<'r> {
     pub member: &'static str,
 }
 
+/// An application's role that was assigned: its value, name and id; the id of zeros is that of default access.
+#[derive(Debug, Default)]
+struct AppRole<'r> {
+    value: Option<&'r str>,
+    name: Option<&'r str>,
+    id: Option<&'r str>,
+}
+
 /// A change of the directory.
 #[derive(Debug, Default)]
 pub struct Change<'r> {
@@ -69,6 +77,9 @@ pub struct Change<'r> {
     pub group_id: Option<&'r str>,
     /// The group's name, likewise.
     pub group_name: Option<&'r str>,
+    /// Who was granted something, if only the modified properties tell it: a user or a principal.
+    pub holder: Target<'r>,
+    app_role: AppRole<'r>,
     /// The user agent, if the record wraps it in text.
     pub user_agent: Option<&'r str>,
     /// The lists of modified properties.
@@ -202,10 +213,16 @@ impl<'r> Change<'r> {
         self.targets.iter().find(|t| t.is("Group") || t.is("AdministrativeUnit"))
     }
 
-    /// Who was granted something: a user, else a group, else a principal.
+    /// Who was granted something: a user, else a group, else a principal. With one principal among the targets and another one in the
+    /// modified properties, it is the latter: the target is then what was granted on.
     pub fn grantee(&self) -> Option<&Target<'r>> {
         let of = |kind: &str| self.targets.iter().find(|t| t.is(kind));
-        self.user().or_else(|| of("Group")).or_else(|| self.targets.iter().rev().find(|t| t.is("ServicePrincipal")))
+        let holder = || {
+            let listed = self.targets.iter().find(|t| t.uid.is_some() && t.uid == self.holder.uid);
+            listed.or(Some(&self.holder)).filter(|holder| !holder.is_empty())
+        };
+        let principal = || self.targets.iter().rev().find(|t| t.is("ServicePrincipal"));
+        self.user().or_else(|| of("Group")).or_else(holder).or_else(principal)
     }
 
     /// The role as a resource, if no target is one.
@@ -310,7 +327,14 @@ impl<'r> Change<'r> {
             "Role.TemplateId" if self.role_id.is_none() => self.role_id = Some(value),
             "Group.ObjectID" => self.group_id = Some(value),
             "Group.DisplayName" => self.group_name = Some(value),
-            "AppRole.Value" => self.grant(value),
+            "AppRole.Value" => self.app_role.value = Some(value),
+            "AppRole.DisplayName" => self.app_role.name = Some(value),
+            "AppRole.Id" => self.app_role.id = Some(value),
+            "User.ObjectID" => self.hold("User").uid = Some(value),
+            "User.UPN" => self.hold("User").upn = Some(value),
+            "User.PUID" => self.hold("User").uid_alt = Some(value),
+            "ServicePrincipal.ObjectID" => self.hold("ServicePrincipal").uid = Some(value),
+            "ServicePrincipal.DisplayName" => self.hold("ServicePrincipal").name = Some(value),
             "DelegatedPermissionGrant.Scope" => value.split_whitespace().for_each(|scope| self.grant(scope)),
             "ConsentAction.Permissions" => {
                 let scopes: Vec<&str> = consented(value);
@@ -318,6 +342,11 @@ impl<'r> Change<'r> {
             }
             _ => {}
         }
+    }
+
+    fn hold(&mut self, kind: &'r str) -> &mut Target<'r> {
+        self.holder.kind = kind;
+        &mut self.holder
     }
 
     fn grant(&mut self, privilege: &'r str) {
@@ -328,6 +357,11 @@ impl<'r> Change<'r> {
 
     /// A role that was assigned is the privilege, by its name.
     fn settle(&mut self) {
+        let AppRole { value, name, id } = self.app_role;
+        let id = id.map(|id| if users::is_zero_guid(id) { "Default Access" } else { id });
+        if let Some(privilege) = value.or(name).or(id) {
+            self.grant(privilege);
+        }
         let role = self.targets.iter().find(|t| t.is("Role")).and_then(|t| t.name);
         if let Some(role) = self.role_name.or(role) {
             self.grant(role);

@@ -3,7 +3,10 @@
 //! Invariant: this module holds meaning only, as data that the build checks against OCSF (`build.rs`); how a field is read is
 //! in the class modules. The data is in the `.tsv` files beside this one.
 
+mod applications;
 mod operation_name;
+
+pub use applications::application;
 
 /// Which activity of its class an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +143,16 @@ fn camel_words(name: &str) -> Vec<&str> {
 
 /// What a sign-in error code means beyond "failed".
 pub fn sign_in_code(code: i64) -> Option<SignInCode> {
-    SIGN_IN_CODES.binary_search_by_key(&code, |(c, _)| *c).ok().map(|i| SIGN_IN_CODES[i].1)
+    sign_in_row(code)?.1
+}
+
+/// Why a sign-in with this error code didn't succeed, in a few words.
+pub fn sign_in_reason(code: i64) -> Option<&'static str> {
+    Some(sign_in_row(code)?.2)
+}
+
+fn sign_in_row(code: i64) -> Option<&'static (i64, Option<SignInCode>, &'static str)> {
+    SIGN_IN_CODES.binary_search_by_key(&code, |(c, ..)| *c).ok().map(|i| &SIGN_IN_CODES[i])
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::record::{Member, Node, Object, tag};
@@ -138,18 +138,29 @@ impl<'a> Parser<'a> {
             self.at += 1;
             let value = self.value()?;
             let key = tag(&name);
-            let bit = 1_u64 << (key.wrapping_mul(0x9e37_79b9) >> 26);
+            let own_bit = bit(key);
             let own = &mut self.members[start..];
-            let earlier = if seen & bit != 0 && own.len() < WIDE {
+            let earlier = if seen & own_bit != 0 && own.len() < WIDE {
                 own.iter_mut().find(|m| m.tag == key && m.name == name)
             } else {
                 None
             };
-            seen |= bit;
+            seen |= own_bit;
             match earlier {
                 Some(earlier) => {
-                    earlier.value = value;
                     repeated += 1;
+                    let before = std::mem::replace(&mut earlier.value, value);
+                    if !same(&before, &earlier.value) {
+                        let name = earlier_name(&name, |name| own.iter().any(|m| m.name == name));
+                        let key = tag(&name);
+                        seen |= bit(key);
+                        self.members.push(Member {
+                            name: name.into(),
+                            tag: key,
+                            value: before,
+                            taken: Cell::new(false),
+                        });
+                    }
                 }
                 None => self.members.push(Member { name, tag: key, value, taken: Cell::new(false) }),
             }
@@ -333,14 +344,71 @@ fn special(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Keeps the last member of each name, where looking for every name in turn would be slow; gives how many went.
+/// Gives the earlier values of names that come again names of their own, or takes them away if they say nothing else. How many there were.
 fn keep_last(members: &mut Vec<Member<'_>>) -> u32 {
-    let mut seen = BTreeSet::new();
-    let keep: Vec<bool> = members.iter().rev().map(|m| seen.insert(m.name.clone())).collect();
-    let before = members.len();
-    let mut keep = keep.into_iter().rev();
-    members.retain(|_| keep.next().unwrap_or(true));
-    u32::try_from(before - members.len()).unwrap_or(u32::MAX)
+    let mut last = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        last.insert(member.name.clone(), index);
+    }
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut repeated = 0;
+    let earlier: Vec<Option<String>> = members
+        .iter()
+        .enumerate()
+        .map(|(index, member)| {
+            let last_index = *last.get(&member.name)?;
+            if last_index == index {
+                return None;
+            }
+            repeated += 1;
+            if same(&member.value, &members[last_index].value) {
+                return Some(String::new());
+            }
+            let name = earlier_name(&member.name, |name| last.contains_key(name) || taken.contains(name));
+            taken.insert(name.clone());
+            Some(name)
+        })
+        .collect();
+    let mut earlier = earlier.into_iter();
+    members.retain_mut(|member| match earlier.next().flatten() {
+        None => true,
+        Some(name) if name.is_empty() => false,
+        Some(name) => {
+            member.tag = tag(&name);
+            member.name = name.into();
+            true
+        }
+    });
+    repeated
+}
+
+/// One of 64 bits for the tag of a name.
+#[inline]
+fn bit(tag: u32) -> u64 {
+    1 << (tag.wrapping_mul(0x9e37_79b9) >> 26)
+}
+
+/// The name under which an earlier value of a name is kept: `name#1`, or the next number that is free.
+fn earlier_name(name: &str, is_there: impl Fn(&str) -> bool) -> String {
+    let mut number = 1;
+    loop {
+        let candidate = format!("{name}#{number}");
+        if !is_there(&candidate) {
+            return candidate;
+        }
+        number += 1;
+    }
+}
+
+/// Whether two values are plain and the same.
+fn same(left: &Node<'_>, right: &Node<'_>) -> bool {
+    match (left, right) {
+        (Node::Null, Node::Null) => true,
+        (Node::Bool(left), Node::Bool(right)) => left == right,
+        (Node::Int(left), Node::Int(right)) => left == right,
+        (Node::Str(left), Node::Str(right)) => left == right,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -359,9 +427,16 @@ mod tests {
             Node::Float(number) => Value::from(*number),
             Node::Str(text) => Value::from(text.as_ref()),
             Node::Array(items) => items.iter().map(value).collect(),
-            Node::Object(object) => Value::Object(
-                object.members().iter().map(|m| (m.name.to_string(), value(&m.value))).collect::<Map<_, _>>(),
-            ),
+            Node::Object(object) => {
+                // The other parser forgets earlier values.
+                let there = |name: &str| object.peek(name).is_some();
+                let earlier = |name: &str| {
+                    object.repeated > 0
+                        && name.rsplit_once('#').is_some_and(|(n, count)| there(n) && count.parse::<u32>().is_ok())
+                };
+                let members = object.members().iter().filter(|m| !earlier(&m.name));
+                Value::Object(members.map(|m| (m.name.to_string(), value(&m.value))).collect::<Map<_, _>>())
+            }
         }
     }
 

@@ -30,7 +30,8 @@ pub enum Node<'a> {
     Object(Object<'a>),
 }
 
-/// A JSON object: its members in the order of the record. A name that comes twice is kept once, with its last value.
+/// A JSON object: its members in the order of the record. A name that comes twice has its last value; an earlier one that says something
+/// else is kept as `name#1`.
 #[derive(Debug, Default)]
 pub struct Object<'a> {
     pub(super) members: Vec<Member<'a>>,
@@ -394,6 +395,11 @@ mod tests {
     fn the_last_of_repeated_names_wins() {
         let record = object(r#"{"a":1,"a":2}"#);
         assert_eq!((record.peek_int("a"), record.repeated), (Some(2), 1));
+        assert_eq!(record.peek_int("a#1"), Some(1), "the earlier one is kept beside it");
+        let record = object(r#"{"a":1,"a":2,"a#1":0}"#);
+        assert_eq!(["a", "a#1", "a#1#1"].map(|name| record.peek_int(name)), [Some(2), Some(0), Some(1)]);
+        let record = object(r#"{"a":1,"a#1":0,"a":2,"a":2,"a":3}"#);
+        assert_eq!(["a", "a#1", "a#2", "a#3"].map(|name| record.peek_int(name)), [Some(3), Some(0), Some(1), Some(2)]);
     }
 
     #[test]
@@ -402,7 +408,7 @@ mod tests {
         assert!(matches!(parse(b"99999999999999999999999").unwrap(), Node::Float(_)));
         let wide: String = (0..1000).map(|i| format!("\"k{}\":{i},", i % 500)).collect();
         let wide = format!("{{{}\"z\":0}}", wide);
-        assert_eq!(object(&wide).peek_int("k7"), Some(507));
+        assert_eq!((object(&wide).peek_int("k7"), object(&wide).peek_int("k7#1")), (Some(507), Some(7)));
         assert_eq!(object(&wide).repeated, 500);
         let deep = "[".repeat(1000);
         assert!(parse(deep.as_bytes()).is_err());

@@ -11,7 +11,7 @@ use super::{
     event::{Members, Value},
     parse,
     record::{self, Node, Object},
-    write,
+    times, write,
 };
 
 /// What to do with values that are secrets or matched personal data.
@@ -131,7 +131,27 @@ impl<'s, 'r> Converter<'s, 'r> {
 
     fn member(&mut self, name: &str, node: &'r Node<'r>) -> Option<Value<'r>> {
         // DetectedValues is what a DLP rule found (card numbers and the like), PromptText what a person asked an assistant.
-        if name == "DetectedValues" || name == "PromptText" { self.secret(node) } else { self.value(node) }
+        if name == "DetectedValues" || name == "PromptText" {
+            return self.secret(node);
+        }
+        // Purview writes the parameters of a cmdlet as one text.
+        if name.ends_with("Parameters")
+            && self.redact != Redact::Keep
+            && let Node::Str(text) = node
+            && let Some(text) = without_secrets(text)
+        {
+            self.note();
+            return Some(Value::Text(Cow::Owned(text)));
+        }
+        self.value(node)
+    }
+
+    /// Remembers the path of what was redacted.
+    fn note(&mut self) {
+        let path = self.path.join(".");
+        if !self.redacted.contains(&path) {
+            self.redacted.push(path);
+        }
     }
 
     fn value(&mut self, node: &'r Node<'r>) -> Option<Value<'r>> {
@@ -215,13 +235,10 @@ impl<'s, 'r> Converter<'s, 'r> {
         if node.is_empty() {
             return None;
         }
-        if self.redact == Redact::Keep {
+        if self.redact == Redact::Keep || is_no_secret(node) {
             return self.value(node);
         }
-        let path = self.path.join(".");
-        if !self.redacted.contains(&path) {
-            self.redacted.push(path);
-        }
+        self.note();
         if self.redact == Redact::Mask {
             return Some(Value::Text(Cow::Borrowed("[redacted]")));
         }
@@ -233,6 +250,65 @@ impl<'s, 'r> Converter<'s, 'r> {
         let mut out = String::from("sha256:");
         push_hex(&mut out, &hash.finalize());
         Some(Value::Text(Cow::Owned(out)))
+    }
+}
+
+/// Whether a value is a truth value, a number or a time, whatever its name says: `ResetPasswordOnNextLogon`, `LastPasswordChange`.
+fn is_no_secret(node: &Node<'_>) -> bool {
+    match node {
+        Node::Bool(_) | Node::Int(_) => true,
+        Node::Str(text) => {
+            // Modified properties are JSON in text: `"True"`, `[true]`.
+            let text = text.trim_matches(['[', ']', '"', ' ']);
+            text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") || times::parse(text).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// A text in the style of PowerShell without the values of parameters that are secrets; none if it has no such parameter. A value goes to
+/// the next quotation mark of its kind, else to the next blank, and is as long as its brackets.
+fn without_secrets(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('-') {
+        let before_is_blank = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let after = &rest[at + 1..];
+        let name = &after[..after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len())];
+        let value = after[name.len()..].trim_start_matches([' ', ':']);
+        let switch =
+            value.is_empty() || value.starts_with('-') || value.starts_with("$true") || value.starts_with("$false");
+        if !(before_is_blank && is_secret_name(name) && !switch) {
+            out.push_str(&rest[..=at]);
+            rest = after;
+            continue;
+        }
+        out.push_str(&rest[..at]);
+        out.push('-');
+        out.push_str(name);
+        out.push_str(" [redacted]");
+        rest = &value[value_length(value)..];
+    }
+    let found = out.contains("[redacted]");
+    out.push_str(rest);
+    found.then_some(out)
+}
+
+/// How long the value at the beginning of a text is.
+fn value_length(text: &str) -> usize {
+    let end = |close: char| text[1..].find(close).map_or(text.len(), |at| at + 2);
+    match text.chars().next() {
+        Some(quote @ ('"' | '\'')) => end(quote),
+        Some('(') => {
+            let mut depth = 0_i32;
+            text.char_indices()
+                .find_map(|(at, c)| {
+                    depth += i32::from(c == '(') - i32::from(c == ')');
+                    (depth == 0).then_some(at + 1)
+                })
+                .unwrap_or(text.len())
+        }
+        _ => text.find(char::is_whitespace).unwrap_or(text.len()),
     }
 }
 
@@ -303,6 +379,30 @@ mod tests {
     fn repeated_names_stay_a_list() {
         let (rest, _) = rest_of(r#"{"g":[{"Name":"h","Value":"1"},{"Name":"h","Value":"2"}]}"#, Redact::Mask, |_| {});
         assert_eq!(rest, json!({"g": [{"Name": "h", "Value": "1"}, {"Name": "h", "Value": "2"}]}));
+    }
+
+    #[test]
+    fn what_is_no_secret_for_all_its_name() {
+        let text = r#"{"P":[{"Name":"ResetPasswordOnNextLogon","Value":"True"},{"Name":"LastPasswordChangeTimestamp","Value":"2025-11-25T09:00:02Z"},{"Name":"PasswordLength","Value":12}]}"#;
+        let (rest, redacted) = rest_of(text, Redact::Mask, |_| {});
+        assert!(redacted.is_empty(), "{rest}");
+    }
+
+    #[test]
+    fn secrets_in_the_text_of_a_cmdlet() {
+        let shown = |text: &str| super::without_secrets(text);
+        assert_eq!(
+            shown("-Identity \"a b\" -Password \"hunter 2\" -Force").as_deref(),
+            Some("-Identity \"a b\" -Password [redacted] -Force")
+        );
+        assert_eq!(
+            shown("-NewPassword (ConvertTo-SecureString 'x (y)' -AsPlainText) -Name z").as_deref(),
+            Some("-NewPassword [redacted] -Name z")
+        );
+        assert_eq!(shown("-ClientSecret:abc").as_deref(), Some("-ClientSecret [redacted]"));
+        for plain in ["-Identity x", "-ResetPasswordOnNextLogon $true", "well-known password", "", "-", "-Password"] {
+            assert_eq!(shown(plain), None, "{plain}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub const TYPE_SYSTEM: i64 = 3;
 pub const TYPE_SERVICE: i64 = 4;
 
 /// Names that are no UPN, and what they are.
-const WELL_KNOWN: [(&str, i64); 8] = [
+const WELL_KNOWN: [(&str, i64); 12] = [
     ("app@sharepoint", TYPE_SERVICE),
     ("sharepoint\\system", TYPE_SYSTEM),
     ("microsoft\\serviceoperator", TYPE_ADMIN),
@@ -34,6 +34,10 @@ const WELL_KNOWN: [(&str, i64); 8] = [
     ("dlpagent", TYPE_SERVICE),
     ("sync client", TYPE_SERVICE),
     ("service account", TYPE_SERVICE),
+    ("microsoft teams sync", TYPE_SERVICE),
+    ("dlppolicyeventbasedassistantonedriveforbusiness", TYPE_SERVICE),
+    ("device registration service", TYPE_SERVICE),
+    ("application", TYPE_SERVICE),
 ];
 
 /// What is behind a beginning, compared without case.
@@ -152,7 +156,8 @@ impl<'r> Person<'r> {
         } else if is_sid(text) {
             self.uid = Some(text);
             self.name = Some(text);
-            if text == "S-1-5-18" {
+            // Local System, Local Service and Network Service of Windows.
+            if ["S-1-5-18", "S-1-5-19", "S-1-5-20"].contains(&text) {
                 self.type_id = Some(TYPE_SYSTEM);
             }
         } else if behind(text, "nt authority\\").is_some() {
@@ -163,6 +168,7 @@ impl<'r> Person<'r> {
             self.type_id = Some(TYPE_SYSTEM);
         } else {
             self.name = Some(text);
+            self.domain = domain(text).or(self.domain);
             let service = WELL_KNOWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
             self.type_id = service.map(|(_, type_id)| *type_id).or(self.type_id);
         }
@@ -238,6 +244,10 @@ impl<'r> Person<'r> {
             return self.user();
         }
         let mut user = unknown();
+        // That nobody is a regular user says nothing; a service without a name is still one.
+        if let Some(type_id @ (TYPE_ADMIN | TYPE_SYSTEM | TYPE_SERVICE)) = self.type_id {
+            user.set_enum(attr::TYPE_ID, type_id, None);
+        }
         user.set(attr::ORG, home(self.org_uid));
         user
     }
@@ -305,6 +315,13 @@ fn bracket(text: &str) -> (&str, Option<&str>) {
         Some((name, program)) => (name.trim(), Some(program.trim_end_matches(')').trim())),
         None => (text, None),
     }
+}
+
+/// The domain of `DOMAIN\user`. Longer names with separators are something else.
+fn domain(text: &str) -> Option<&str> {
+    let (domain, user) = text.split_once('\\')?;
+    let word = |part: &str| !part.is_empty() && !part.contains(['\\', '/', '@', ' ', ':']);
+    (word(domain) && word(user)).then_some(domain)
 }
 
 /// The UPN at the start of a text that goes on after a blank.
@@ -432,6 +449,9 @@ mod tests {
         assert_eq!((&system["type_id"], &system["domain"]), (&json!(3), &json!("NT AUTHORITY")));
         assert_eq!(user("ServicePrincipal_2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11")["type_id"], json!(4));
         assert_eq!(user("S-1-5-18")["type_id"], json!(3));
+        assert_eq!(user("SHAREPOINT\\system")["domain"], json!("SHAREPOINT"));
+        assert_eq!(user("contoso\\alice")["domain"], json!("contoso"));
+        assert_eq!(user("a\\b\\c")["domain"], json!(null));
         assert_eq!(user("urn:spo:guest#bob@fabrikam.com")["account"]["labels"], json!(["guest"]));
         assert_eq!(user("urn:spo:anon#abc")["uid"], json!("abc"));
         assert_eq!(user("alice@contoso.com on behalf of x")["name"], json!("alice@contoso.com"));

@@ -4,8 +4,11 @@
 //! Invariant: a class is chosen only if the parameters fill it; everything that a cmdlet was called with is in the event, under
 //! `entity.data`, `web_resources[].data` or `unmapped.Parameters`.
 
+use std::borrow::Cow;
+
 use super::{
     caller,
+    cmdlet_text::{self, Given},
     context::Context,
     event::{Attributes, Event, Members, Value, attr, object},
     named_values,
@@ -172,11 +175,15 @@ fn entity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Event<'r> {
     let noun = noun(context.operation);
     let uid = object_id(record);
     take_object(record, uid);
-    let name = record.take_str("ModifiedObjectResolvedName").or_else(|| parameter(record, "Name")).or(uid);
+    let resolved = record.take_str("ModifiedObjectResolvedName");
     let mut entity = Attributes::of(&object::MANAGED_ENTITY);
+    let data = data(context, record);
+    let given = |name: &str| data.get(name).and_then(Value::as_str).map(|text| Cow::Owned(text.to_owned()));
+    let name =
+        resolved.map(Cow::Borrowed).or_else(|| given("Name")).or(uid.map(Cow::Borrowed)).or_else(|| given("Identity"));
     entity.set(attr::UID, uid);
     // A cmdlet without an object is about all objects of its noun.
-    entity.set(attr::NAME, name.unwrap_or(noun));
+    entity.set(attr::NAME, name.unwrap_or(Cow::Borrowed(noun)));
     let kind = kind(noun);
     entity.set_enum(attr::TYPE_ID, kind, Some(noun));
     if kind == 2 {
@@ -196,7 +203,7 @@ fn entity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Event<'r> {
         let owner = parameter(record, "Mailbox").or_else(|| Some(uid?.rsplit_once('\\')?.0));
         entity.set(attr::USER, owner.map(|owner| user(owner.rsplit('\\').next().unwrap_or(owner)).user()));
     }
-    entity.set(attr::DATA, data(context, record));
+    entity.set(attr::DATA, data);
     event.set(attr::ENTITY, entity);
     event
 }
@@ -212,10 +219,17 @@ fn kind(noun: &str) -> i64 {
     }
 }
 
-/// Parameters by name, and modified properties where a data-centre cmdlet has them. Parameters in one text stay that text.
+/// Parameters by name, and modified properties where a data-centre cmdlet has them. A text that is none of parameters stays that text.
 fn data<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Members<'r> {
     let mut data = match named_values::take(context, record, "Parameters") {
         Some(Value::Open(parameters)) => parameters,
+        Some(Value::Text(text)) => {
+            let text = match text {
+                Cow::Borrowed(text) => text,
+                Cow::Owned(text) => context.hold(text),
+            };
+            by_name(text).unwrap_or_else(|| Members::from_iter([("Parameters".into(), Value::Text(text.into()))]))
+        }
         Some(other) => Members::from_iter([("Parameters".into(), other)]),
         None => Members::default(),
     };
@@ -223,6 +237,22 @@ fn data<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Members<'r> {
         data.insert("ModifiedProperties", modified);
     }
     data
+}
+
+/// Parameters in one text, if each has a name of its own.
+fn by_name(text: &str) -> Option<Members<'_>> {
+    let mut members = Members::default();
+    for (name, given) in cmdlet_text::parameters(text)? {
+        if members.get(name).is_some() {
+            return None;
+        }
+        let value = match given {
+            Given::Flag(flag) => Value::Bool(flag),
+            Given::Text(text) => Value::Text(text.into()),
+        };
+        members.push(name.into(), value);
+    }
+    Some(members)
 }
 
 #[cfg(test)]
@@ -271,7 +301,8 @@ mod tests {
     #[test]
     fn parameters_of_any_shape_are_kept() {
         for parameters in [
-            json!("-Name \"x\""),
+            json!("-Enabled $true"),
+            json!("no parameters"),
             json!([1, "a"]),
             json!([{"Name": 1}]),
             json!(7),

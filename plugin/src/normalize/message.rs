@@ -14,6 +14,7 @@ mod findings;
 mod words;
 
 use super::{
+    cmdlet_text,
     context::Context,
     event::{Attribute, Event, Value, attr},
     record::{Node, Object},
@@ -234,6 +235,9 @@ fn say_changed<'r>(words: &mut Words, record: &'r Object<'r>, properties: bool) 
     }
 }
 
+/// Most names that are looked at for what was changed.
+const MAX_CHANGED: usize = 64;
+
 /// The names of what was set or changed: parameters of a cmdlet, modified properties of the directory or of a site.
 fn changed<'r>(record: &'r Object<'r>, properties: bool) -> Vec<&'r str> {
     // What names the object, says how the cmdlet runs, or sums up the others.
@@ -258,8 +262,11 @@ fn changed<'r>(record: &'r Object<'r>, properties: bool) -> Vec<&'r str> {
         let item = item.as_object()?;
         item.peek_str("Name").or_else(|| item.peek_str("displayName"))
     });
+    let in_text = record.peek_str("Parameters").and_then(cmdlet_text::parameters).unwrap_or_default();
+    let names = names.chain(in_text.into_iter().map(|(name, _)| name));
     let mut told = Vec::new();
-    for name in names.filter(|name| !NO_NEWS.contains(name) && !name.starts_with("TargetId.")) {
+    // Each is compared with those before it, and a sentence needs a few.
+    for name in names.take(MAX_CHANGED).filter(|name| !NO_NEWS.contains(name) && !name.starts_with("TargetId.")) {
         if !told.contains(&name) {
             told.push(name);
         }

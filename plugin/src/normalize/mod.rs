@@ -47,6 +47,7 @@ pub mod alerts_legacy;
 pub mod authentication;
 pub mod caller;
 pub mod claims;
+pub mod cmdlet_text;
 pub mod cmdlets;
 pub mod context;
 pub mod copilot;

@@ -269,6 +269,9 @@ fn is_no_secret(node: &Node<'_>) -> bool {
 /// A text in the style of PowerShell without the values of parameters that are secrets; none if it has no such parameter. A value goes to
 /// the next quotation mark of its kind, else to the next blank, and is as long as its brackets.
 fn without_secrets(text: &str) -> Option<String> {
+    if !is_secret_name(text) {
+        return None;
+    }
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('-') {

@@ -258,6 +258,12 @@ fn parts(leaf: &Leaf<'_>, places: &Places) -> bool {
                 _ => found(file),
             })
         }
+        // `-Name "Payment cards" -Force`
+        "Parameters" if text.starts_with('-') => text.trim_start_matches('-').split(" -").all(|part| {
+            let (name, value) = part.split_once(' ').unwrap_or((part, ""));
+            let value = value.trim().trim_matches('"');
+            found(name) && (value.is_empty() || found(value) || value.starts_with('$'))
+        }),
         "MemberRights" | "logonLocation" | "sourceLocation" | "destinationLocation" => all(&mut text.split(',')),
         // `Client=OWA;Mozilla/5.0 (…);`
         "ClientInfoString" => {

@@ -13,7 +13,7 @@ use super::{
     authentication::factor_type,
     context::Context,
     event::{Attributes, Event, Members, Present, Value, attr, object},
-    generic,
+    generic, named_values,
     outcome::Outcome,
     record::{Node, Object},
     tables,
@@ -141,6 +141,10 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
     match event.class.uid {
         3001 | 3002 => {
             event.set(attr::USER, change.user().map(|user| spent(user, user.user())));
+            // What a new user is called is said already.
+            if event.class.uid == 3001 && activity(event) != 1 {
+                event.set(attr::USER_RESULT, change.user_result());
+            }
             if event.class.uid == 3001 && [10, 11].contains(&activity(event)) {
                 let method = reason.filter(|r| factor_type(r) != 99);
                 let mut factor = Attributes::of(&object::AUTH_FACTOR);
@@ -199,7 +203,7 @@ fn write_entity<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chang
     };
     let mut data = Members::default();
     for modified in &change.modified {
-        if let Some(value) = context.take_value(modified.owner, modified.member) {
+        if let Some(value) = named_values::take(context, modified.owner, modified.member) {
             data.insert(modified.member, value);
         }
     }

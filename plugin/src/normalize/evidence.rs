@@ -68,6 +68,11 @@ pub fn read<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Found<'r> {
             request.set(attr::UID, item.take_str("requestId"));
             evidence.set(attr::HTTP_REQUEST, request);
         }
+        "hostLogonSessionEvidence" => {
+            found.resource = resources::named(kind, item, &roles);
+            evidence.set(attr::USER, item.object("account").and_then(|a| a.object("userAccount")).map(account));
+            evidence.set(attr::DEVICE, item.object("host").map(device));
+        }
         "malwareEvidence" => found.malware = item.take_str("name").map(findings::malware),
         _ => found.resource = resources::named(kind, item, &roles),
     }

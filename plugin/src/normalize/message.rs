@@ -375,8 +375,18 @@ fn web<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, eve
         words.say(" with ").name(partner);
     }
     let owner = event.text_at(&[attr::DST_ENDPOINT, attr::OWNER, attr::NAME]);
-    if let Some(owner) = owner.filter(|owner| *owner != who(event)) {
+    if let Some(owner) = owner.filter(|owner| !owner.eq_ignore_ascii_case(who(event))) {
         words.say(" in the mailbox of ").name(owner);
+    }
+    if context.operation == "MailItemsAccessed" {
+        let properties = record.pairs("OperationProperties");
+        match properties.peek_str("MailAccessType") {
+            Some("Sync") => words.say(" by synchronising whole folders"),
+            _ => words,
+        };
+        if properties.peek("IsThrottled").and_then(Node::to_bool) == Some(true) {
+            words.say(", and more that was not logged");
+        }
     }
     end(words, event);
 }

@@ -11,7 +11,7 @@ use super::{
     record::Object,
 };
 
-/// Takes a member that lists named values: an object of name to value, or to `NewValue` and `OldValue`; the texts `True` and `False`
+/// Takes a member that lists named values: an object of name to value, or to `NewValue` and `OldValue` as they are spelled; the texts `True` and `False`
 /// become booleans. Text that is no list stays text.
 pub fn take<'r>(context: &Context<'r>, record: &'r Object<'r>, member: &'r str) -> Option<Value<'r>> {
     context.take_value(record, member).map(by_name)
@@ -45,15 +45,21 @@ fn by_name(value: Value<'_>) -> Value<'_> {
 
 fn is_named(item: &Value<'_>) -> bool {
     let Value::Open(members) = item else { return false };
-    members.get("Name").is_some_and(|name| name.as_str().is_some())
-        && members.iter().all(|(name, _)| ["Name", "Value", "NewValue", "OldValue"].contains(&name.as_ref()))
+    let names = if members.get("Name").is_some() { &OFFICE } else { &GRAPH };
+    members.get(names[0]).is_some_and(|name| name.as_str().is_some())
+        && members.iter().all(|(name, _)| names.contains(&name.as_ref()))
 }
+
+/// How the members of a named value are called in the two APIs; the name is first.
+const OFFICE: [&str; 4] = ["Name", "Value", "NewValue", "OldValue"];
+const GRAPH: [&str; 4] = ["displayName", "value", "newValue", "oldValue"];
 
 /// Name and value of an item; empty text for one without a value, because a parameter that was given without one was given.
 fn named(item: Value<'_>) -> Option<(Cow<'_, str>, Value<'_>)> {
     let Value::Open(mut members) = item else { return None };
-    let Some(Value::Text(name)) = members.remove("Name") else { return None };
-    let value = members.remove("Value").map(flag);
+    let names = if members.get("Name").is_some() { &OFFICE } else { &GRAPH };
+    let Some(Value::Text(name)) = members.remove(names[0]) else { return None };
+    let value = members.remove(names[1]).map(flag);
     // Old and new belong together.
     let value = value.or_else(|| (!members.is_empty()).then_some(Value::Open(members)));
     Some((name, value.unwrap_or(Value::Text(Cow::Borrowed("")))))

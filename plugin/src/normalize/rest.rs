@@ -143,6 +143,17 @@ impl<'s, 'r> Converter<'s, 'r> {
             self.note();
             return Some(Value::Text(Cow::Owned(text)));
         }
+        if is_value(name)
+            && self.inside < 3
+            && let Node::Str(text) = node
+            && let Some(inner) = quoted(text).and_then(|text| self.untangled.tree(text))
+        {
+            // The directory writes old and new values as JSON: `"Global Reader"` with its quotation marks.
+            self.inside += 1;
+            let value = self.value(inner);
+            self.inside -= 1;
+            return value;
+        }
         self.value(node)
     }
 
@@ -251,6 +262,12 @@ impl<'s, 'r> Converter<'s, 'r> {
         push_hex(&mut out, &hash.finalize());
         Some(Value::Text(Cow::Owned(out)))
     }
+}
+
+/// A text in quotation marks of its own.
+fn quoted(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (text.len() > 1 && text.starts_with('"') && text.ends_with('"')).then_some(text)
 }
 
 /// Whether a value is a truth value, a number or a time, whatever its name says: `ResetPasswordOnNextLogon`, `LastPasswordChange`.
@@ -382,6 +399,16 @@ mod tests {
     fn repeated_names_stay_a_list() {
         let (rest, _) = rest_of(r#"{"g":[{"Name":"h","Value":"1"},{"Name":"h","Value":"2"}]}"#, Redact::Mask, |_| {});
         assert_eq!(rest, json!({"g": [{"Name": "h", "Value": "1"}, {"Name": "h", "Value": "2"}]}));
+    }
+
+    #[test]
+    fn old_and_new_values_lose_the_quotation_marks_that_are_json() {
+        let text = r#"{"p":[{"displayName":"Role.DisplayName","oldValue":"\"\"","newValue":"\"Global \\\"x\\\" Reader\""},{"displayName":"b","newValue":"\"[1]\""}],"q":"\"stays\""}"#;
+        let (rest, _) = rest_of(text, Redact::Mask, |_| {});
+        assert_eq!(
+            rest,
+            json!({"p": [{"displayName": "Role.DisplayName", "newValue": "Global \"x\" Reader"}, {"displayName": "b", "newValue": [1]}], "q": "\"stays\""})
+        );
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct Change<'r> {
     /// Who was granted something, if only the modified properties tell it: a user or a principal.
     pub holder: Target<'r>,
     app_role: AppRole<'r>,
+    /// The new names of the user.
+    renamed: Target<'r>,
     /// The user agent, if the record wraps it in text.
     pub user_agent: Option<&'r str>,
     /// The lists of modified properties.
@@ -225,6 +227,12 @@ impl<'r> Change<'r> {
         self.user().or_else(|| of("Group")).or_else(holder).or_else(principal)
     }
 
+    /// The user as it is after the change, if that is another name.
+    pub fn user_result(&self) -> Option<Attributes<'r>> {
+        let user = self.user()?;
+        (!self.renamed.is_empty()).then(|| Target { kind: "User", uid: user.uid, ..self.renamed }.user())
+    }
+
     /// The role as a resource, if no target is one.
     pub fn role(&self) -> Option<Attributes<'r>> {
         let known = self.targets.iter().any(|t| t.is("Role"));
@@ -321,7 +329,10 @@ impl<'r> Change<'r> {
         let value = [new, old].into_iter().flatten().map(unquote).find(|v| !v.is_empty());
         let Some(value) = value else { return };
         let value = held(context, value);
+        let is_new = new.map(unquote).is_some_and(|new| !new.is_empty());
         match name {
+            "UserPrincipalName" if is_new => self.renamed.upn = Some(value),
+            "DisplayName" if is_new => self.renamed.name = Some(value),
             "Role.DisplayName" => self.role_name = Some(value),
             "Role.ObjectID" => self.role_id = Some(value),
             "Role.TemplateId" if self.role_id.is_none() => self.role_id = Some(value),

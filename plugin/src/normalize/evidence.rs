@@ -57,10 +57,24 @@ pub fn read<'r>(context: &Context<'r>, item: &'r Object<'r>) -> Found<'r> {
                 .set(attr::HOSTNAME, item.take_if("domainName", |n| n.as_str().filter(|t| addresses::is_host_name(t))));
             evidence.set(attr::QUERY, query);
             evidence.set(attr::SRC_ENDPOINT, item.object("hostIpAddress").map(address));
+            evidence.set(attr::DST_ENDPOINT, item.object("dnsServerIp").map(address));
         }
         "urlEvidence" => evidence.set(attr::URL, item.take_str("url").map(findings::url)),
         "analyzedMessageEvidence" => evidence.set(attr::EMAIL, analyzed_message(item)),
-        "submissionMailEvidence" => evidence.set(attr::EMAIL, submitted_mail(item)),
+        "submissionMailEvidence" => {
+            evidence.set(attr::EMAIL, submitted_mail(item));
+            evidence.set(attr::USER, findings::user(users::take_real(item, "submitter")));
+        }
+        "teamsMessageEvidence" => {
+            found.resource = resources::named(kind, item, &roles);
+            evidence.set(attr::USER, findings::user(users::take_real(item, "senderFromAddress")));
+            let from = |n: &'r Node<'r>| Some(addresses::endpoint(n.as_str()?)).filter(|e| !e.is_empty());
+            evidence.set(attr::SRC_ENDPOINT, item.take_if("senderIP", from));
+        }
+        "blobEvidence" => {
+            found.resource = resources::named(kind, item, &roles);
+            evidence.set(attr::FILE, blob(item));
+        }
         "registryKeyEvidence" | "registryValueEvidence" => registry(context, &mut evidence, item),
         "cloudLogonSessionEvidence" => logon(&mut evidence, item),
         "cloudLogonRequestEvidence" => {
@@ -107,6 +121,7 @@ pub fn account<'r>(account: &'r Object<'r>) -> Attributes<'r> {
     let mut person = Person::default();
     if let Some(upn) = users::take_real(account, "userPrincipalName") {
         person.read_name(upn);
+        person.type_id = person.type_id.or(Some(users::TYPE_USER));
         // The parts of the same again are no news.
         let parts = upn.split_once('@');
         account.take_same("accountName", &[Some(parts.map_or(upn, |(name, _)| name))]);
@@ -115,6 +130,9 @@ pub fn account<'r>(account: &'r Object<'r>) -> Attributes<'r> {
         person.read_name(name);
         if !users::is_email(name) {
             person.domain = account.take_str("domainName").or(person.domain);
+        }
+        if person.domain.is_some_and(|domain| domain.eq_ignore_ascii_case("NT AUTHORITY")) {
+            person.type_id = Some(users::TYPE_SYSTEM);
         }
     }
     let guid = |name: &str| account.take_if(name, |n| n.as_str().filter(|t| users::is_guid(t)));
@@ -260,6 +278,20 @@ fn file<'r>(details: &'r Object<'r>) -> Attributes<'r> {
         hashes.iter().filter_map(|(algorithm, name)| details.take_if(name, |n| findings::hash(*algorithm, n.as_str())));
     file.set(attr::HASHES, hashes.collect::<Vec<_>>());
     file.set(attr::SIZE, details.take_int("fileSize"));
+    file
+}
+
+/// A blob by its name, with the hashes of its content.
+fn blob<'r>(item: &'r Object<'r>) -> Attributes<'r> {
+    let mut file = findings::file(item.peek_str("name"), None);
+    if file.is_empty() {
+        return file;
+    }
+    let hashes = item.items("fileHashes").iter().filter_map(Node::as_object).filter_map(|hash| {
+        let algorithm = findings::algorithm(hash.peek_str("algorithm")?)?;
+        findings::hash(algorithm, hash.peek_str("value"))
+    });
+    file.set(attr::HASHES, hashes.collect::<Vec<_>>());
     file
 }
 
@@ -420,6 +452,13 @@ fn logon<'r>(evidence: &mut Attributes<'r>, item: &'r Object<'r>) {
     actor.set(attr::SESSION, session);
     actor.set(attr::USER, item.object("account").and_then(|a| a.object("userAccount")).map(account));
     evidence.set(attr::ACTOR, actor);
+    let mut device = Attributes::of(&object::DEVICE);
+    device.set(attr::NAME, item.take_str("deviceName"));
+    if !device.is_empty() {
+        device.set_enum(attr::TYPE_ID, 0, None);
+        write_system(&mut device, item.take_str("operatingSystem"), None);
+    }
+    evidence.set(attr::DEVICE, device);
     let mut request = Attributes::of(&object::HTTP_REQUEST);
     request.set(attr::USER_AGENT, item.take_str("userAgent"));
     evidence.set(attr::HTTP_REQUEST, request);

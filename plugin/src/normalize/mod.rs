@@ -39,6 +39,9 @@
 //! 4. An attribute that no event used before is added to `schemas/events/attributes.json`; then `cargo run -p m365-schemas`.
 //! 5. A golden pair: `tests/golden/<stream>/<name>.record.json`, then `UPDATE_GOLDEN=1 cargo test -p m365-plugin --test golden`
 //!    writes the event beside it for review.
+//! 6. `cargo test -p m365-plugin --test lossless` shows what the mapping takes and doesn't write, `--test second_pass` whether the event
+//!    says of time, actor, address, outcome, action and object what the record says. A closed list of words that the mapping
+//!    decodes is a line of `tests/lossless/closed_lists.tsv`. The sentence in `message` follows from the attributes, see [`message`].
 
 pub mod activity_alerts;
 pub mod addresses;

@@ -278,7 +278,7 @@ pub fn map_risk<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<
         event.set_severity(if state == "confirmedCompromised" { 4 } else { 0 });
     }
     let mut evidence = Attributes::of(&object::EVIDENCES);
-    let mut person = users::person(record);
+    let mut person = users::person_alone(record);
     if person.full_name.is_none() {
         person.full_name = record.take_str("UserDisplayName");
     }

@@ -173,6 +173,9 @@ fn target<'r>(record: &'r Object<'r>) -> Option<Person<'r>> {
         Some("Guest") => {
             person.guest = true;
             person.type_id = Some(users::TYPE_USER);
+            if !person.has_account() {
+                return Some(person);
+            }
         }
         Some("Member") => person.type_id = Some(users::TYPE_USER),
         Some(group @ ("SecurityGroup" | "SharePointGroup")) => {

@@ -135,6 +135,11 @@ impl<'r> Person<'r> {
         self.name.is_none() && self.uid.is_none()
     }
 
+    /// Whether there is an account, which can be labelled as a guest's.
+    pub fn has_account(&self) -> bool {
+        self.type_id != Some(TYPE_SYSTEM) && (self.uid.is_some() || self.name.is_some_and(is_email))
+    }
+
     /// Reads any form of `UserId` or UPN. False if it stands for nobody.
     pub fn read_name(&mut self, text: &'r str) -> bool {
         let text = text.trim();
@@ -224,7 +229,7 @@ impl<'r> Person<'r> {
             9 => (99, Some("PartnerTechnician".into())),
             other => (99, Some(other.to_string().into())),
         };
-        let labelled = self.uid.is_some() || self.name.is_some_and(is_email);
+        let labelled = self.has_account();
         if self.type_id.is_none() {
             self.type_id = Some(id);
             self.type_word = word;
@@ -379,6 +384,15 @@ pub fn person<'r>(record: &'r Object<'r>) -> Person<'r> {
         .find_map(|name| record.take_if(name, |n| n.as_str().filter(|t| is_guid(t))));
     let told = [person.name, person.uid, person.uid_alt, person.full_name];
     Claims::spend(record, "Actor", &["User", "ServicePrincipal"], |id| told.contains(&Some(id)));
+    person
+}
+
+/// The same for a record in which nobody acts, so that a program has no place.
+pub fn person_alone<'r>(record: &'r Object<'r>) -> Person<'r> {
+    let person = person(record);
+    if person.app_name.is_some() {
+        record.put_back("UserId");
+    }
     person
 }
 

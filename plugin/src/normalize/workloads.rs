@@ -227,7 +227,7 @@ fn sender_change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Ev
         _ => context.activity(),
     };
     let mut event = Event::new(3001, id, context.operation);
-    event.set(attr::USER, users::person(record).user());
+    event.set(attr::USER, users::person_alone(record).user());
     generic::write_status(context, record, &mut event);
     event.set(attr::STATUS_DETAIL, record.take_str("Reason"));
     Some(event)

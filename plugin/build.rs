@@ -1,7 +1,8 @@
 //! Turns the text tables of the normaliser into sorted static arrays, and refuses tables that contradict themselves or OCSF.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write as _,
     fs,
@@ -24,6 +25,8 @@ fn main() {
 
 /// The lines of a table that hold something, split at tabs, with the place of each for messages.
 struct Table {
+    /// The first comment: what the table holds.
+    about: String,
     rows: Vec<(String, Vec<String>)>,
 }
 
@@ -44,8 +47,94 @@ impl Table {
             }
             rows.push((place, cells));
         }
-        Ok(Self { rows })
+        let about = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default().to_owned();
+        Ok(Self { about, rows })
     }
+}
+
+/// A row of an operations table.
+struct Row {
+    /// The operation as it is compared, without the star.
+    key: String,
+    /// Whether it stands for every name that begins so.
+    beginning: bool,
+    /// The Rust expression of the row.
+    operation: String,
+}
+
+/// The operations of a family, sorted.
+struct Family {
+    /// The first line of the file: what the family is.
+    about: String,
+    rows: Vec<Row>,
+}
+
+impl Family {
+    fn read(path: &Path, known: &impl Fn(&str, i64, i64) -> Result<(), String>) -> Result<Self, String> {
+        let table = Table::read(path, 5)?;
+        let mut rows: Vec<Row> = Vec::new();
+        for (place, cells) in table.rows {
+            let [name, class, activity, severity, object] = cells.as_slice() else {
+                return Err(format!("{place}: {} columns instead of 5", cells.len()));
+            };
+            let (class, activity) = (integer(&place, class)?, integer(&place, activity)?);
+            known(&place, class, activity)?;
+            let (object, reason) = object.split_once(" # ").unwrap_or((object, ""));
+            if class == 0 && reason.is_empty() {
+                return Err(format!(
+                    "{place}: class 0 (Base Event) wants a reason, ` # ` and a sentence behind the object"
+                ));
+            }
+            if object.is_empty() || object == "-" {
+                return Err(format!("{place}: `{name}` doesn't say what the object is"));
+            }
+            let severity = match severity.as_str() {
+                "-" => "None".to_owned(),
+                text => match integer(&place, text)? {
+                    id @ 1..=6 => format!("Some({id})"),
+                    id => return Err(format!("{place}: OCSF has no severity {id}, or none that says anything")),
+                },
+            };
+            let (beginning, key) = match name.strip_suffix('*') {
+                // A blank before the star belongs to the beginning.
+                Some(rest) if rest.ends_with(' ') => (true, format!("{} ", operation_name::normalize(rest))),
+                Some(rest) => (true, operation_name::normalize(rest)),
+                None => (false, operation_name::normalize(name)),
+            };
+            if let Some(last) = rows.last() {
+                match (last.key.as_str(), last.beginning).cmp(&(key.as_str(), beginning)) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Err(format!("{place}: `{name}` is listed twice")),
+                    Ordering::Greater => {
+                        return Err(format!(
+                            "{place}: lines are sorted by operation, and `{name}` is out of its place"
+                        ));
+                    }
+                }
+            }
+            let rule = format!(
+                "Rule {{ class_uid: {class}, activity: Activity::Id({activity}), severity: {severity}, object: {object:?} }}"
+            );
+            let operation = format!("Operation {{ name: {name:?}, rule: {rule}, reason: {reason:?} }}");
+            rows.push(Row { key, beginning, operation });
+        }
+        Ok(Self { about: table.about, rows })
+    }
+}
+
+/// The tables of a folder, sorted by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let fault = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        if path.extension().is_some_and(|extension| extension == "tsv") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 fn integer(place: &str, text: &str) -> Result<i64, String> {
@@ -67,47 +156,41 @@ fn generate() -> Result<(), String> {
         }
     };
 
-    let mut families: BTreeMap<String, BTreeMap<(bool, String), String>> = BTreeMap::new();
-    for (place, row) in Table::read(&tables.join("operations.tsv"), 5)?.rows {
-        let (class, activity) = (integer(&place, &row[2])?, integer(&place, &row[3])?);
-        known(&place, class, activity)?;
-        let severity = if row[4] == "-" { "None".to_owned() } else { format!("Some({})", integer(&place, &row[4])?) };
-        let (beginning, name) = match row[1].strip_suffix('*') {
-            // A blank before the star belongs to the beginning.
-            Some(rest) if rest.ends_with(' ') => (true, format!("{} ", operation_name::normalize(rest))),
-            Some(rest) => (true, operation_name::normalize(rest)),
-            None => (false, operation_name::normalize(&row[1])),
-        };
-        let rule = format!("Rule {{ class_uid: {class}, activity: Activity::Id({activity}), severity: {severity} }}");
-        if families.entry(row[0].clone()).or_default().insert((beginning, name), rule).is_some() {
-            return Err(format!("{place}: `{}` is in the family `{}` already", row[1], row[0]));
-        }
+    let mut families = BTreeMap::new();
+    for path in files(&tables.join("operations"))? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        families.insert(name, Family::read(&path, &known)?);
     }
     let names: Vec<&String> = families.keys().collect();
     array(
         &mut out,
         "FAMILIES",
         "Family",
-        families.iter().map(|(name, rules)| {
-            let list = |wanted: bool| {
-                let rows: Vec<String> = rules
-                    .iter()
-                    .filter(|((beginning, _), _)| *beginning == wanted)
-                    .map(|((_, name), rule)| format!("({name:?}, {rule})"))
-                    .collect();
+        families.iter().map(|(name, family)| {
+            let list = |beginning: bool| {
+                let rows = family.rows.iter().filter(|row| row.beginning == beginning);
+                let rows: Vec<String> = rows.map(|row| format!("({:?}, {})", row.key, row.operation)).collect();
                 rows.join(", ")
             };
-            format!("Family {{ name: {name:?}, exact: &[{}], beginnings: &[{}] }}", list(false), list(true))
+            format!(
+                "Family {{ name: {name:?}, about: {:?}, exact: &[{}], beginnings: &[{}] }}",
+                family.about,
+                list(false),
+                list(true)
+            )
         }),
     );
 
+    let mut looked_into = BTreeSet::new();
     let mut types: BTreeMap<(i64, String), String> = BTreeMap::new();
     for (place, row) in Table::read(&tables.join("record_types.tsv"), 5)?.rows {
         let number = if row[0] == "-" { None } else { Some(integer(&place, &row[0])?) };
         let mut list = Vec::new();
         for family in row[2].split(',').filter(|f| *f != "-") {
             let index = names.iter().position(|n| *n == family);
-            list.push(index.ok_or_else(|| format!("{place}: operations.tsv has no family `{family}`"))?.to_string());
+            let index = index.ok_or_else(|| format!("{place}: there is no operations/{family}.tsv"))?;
+            looked_into.insert(index);
+            list.push(index.to_string());
         }
         let default = match (row[3].as_str(), row[4].as_str()) {
             ("-", "-") => "None".to_owned(),
@@ -120,7 +203,7 @@ fn generate() -> Result<(), String> {
                     known(&place, class, integer(&place, activity)?)?;
                     format!("Activity::Id({activity})")
                 };
-                format!("Some(Rule {{ class_uid: {class}, activity: {activity}, severity: None }})")
+                format!("Some(Rule {{ class_uid: {class}, activity: {activity}, severity: None, object: \"\" }})")
             }
         };
         let name = if row[1] == "-" { "" } else { &row[1] };
@@ -129,11 +212,18 @@ fn generate() -> Result<(), String> {
             number.map_or(String::new(), |n| n.to_string()),
             list.join(", ")
         );
+        let after = types.last_key_value().map(|((last, _), _): (&(i64, String), _)| *last);
+        if number.zip(after).is_some_and(|(number, last)| number <= last) {
+            return Err(format!("{place}: record types are sorted by number, and {} is out of its place", row[0]));
+        }
         if types.insert((number.unwrap_or(i64::MAX), row[1].clone()), text).is_some() {
             return Err(format!("{place}: the record type {} is listed twice", row[0]));
         }
     }
     array(&mut out, "RECORD_TYPES", "RecordType", types.into_values());
+    if let Some(index) = (0..names.len()).find(|index| !looked_into.contains(index)) {
+        return Err(format!("no record type of record_types.tsv looks into operations/{}.tsv", names[index]));
+    }
 
     let mut verbs = BTreeMap::new();
     for (place, row) in Table::read(&tables.join("verbs.tsv"), 3)?.rows {

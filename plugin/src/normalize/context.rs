@@ -19,7 +19,7 @@ use super::{
     record::{Node, Object},
     rest::{Converter, Untangled, push_hex},
     streams,
-    tables::{self, RecordType, Rule},
+    tables::{self, Known, RecordType, Rule},
     times, users,
     write::{self, Fault},
 };
@@ -68,8 +68,8 @@ pub struct Context<'r> {
     pub operation: &'r str,
     /// What the tables say of the operation.
     pub rule: Rule,
-    /// Whether the tables know the operation by name.
-    pub known: bool,
+    /// How the tables know the operation.
+    pub known: Known,
     /// `Workload` of a Management Activity record, else empty.
     pub workload: &'r str,
     line: &'r [u8],
@@ -116,8 +116,8 @@ impl<'r> Context<'r> {
             now_ms,
             record_type: stream.record_type().and_then(tables::record_type_named),
             operation: operation.trim_end_matches(['.', ' ']),
-            rule: Rule { class_uid: 6003, activity: tables::Activity::Verb, severity: None },
-            known: false,
+            rule: Rule { class_uid: 6003, activity: tables::Activity::Verb, severity: None, object: "" },
+            known: Known::Not,
             workload: "",
             line,
             namespace,

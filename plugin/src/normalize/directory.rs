@@ -16,7 +16,7 @@ use super::{
     generic, named_values,
     outcome::Outcome,
     record::{Node, Object},
-    tables,
+    tables::{self, Known},
     users::{self, Person},
 };
 
@@ -67,7 +67,7 @@ fn class<'r>(
     kind: Option<&'r str>,
 ) -> (u32, i64) {
     let rule = context.rule;
-    if context.known {
+    if matches!(context.known, Known::ByName | Known::ByBeginning) {
         let activity = context.activity();
         let subgroup = rule.class_uid == 3006 && change.targets.iter().filter(|t| t.is("Group")).count() > 1;
         return match (rule.class_uid, activity) {

@@ -36,7 +36,10 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
             let mut entity = Attributes::of(&object::MANAGED_ENTITY);
             entity.set(attr::UID, id);
             entity.set(attr::NAME, id);
-            entity.set_enum(attr::TYPE_ID, 0, None);
+            match context.rule.object {
+                "" => entity.set_enum(attr::TYPE_ID, 0, None),
+                kind => entity.set_enum(attr::TYPE_ID, 99, Some(kind)),
+            }
             event.set(attr::ENTITY, entity);
         } else {
             let mut resource = Attributes::of(&object::RESOURCE_DETAILS);

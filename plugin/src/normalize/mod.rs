@@ -10,8 +10,8 @@
 //!
 //! # How to add a mapping
 //!
-//! 1. *What an operation means* is a line of `tables/operations.tsv` (class, activity, severity), looked into by the families that
-//!    `tables/record_types.tsv` names. If that is all that is missing, stop here: the existing mappings do the rest.
+//! 1. *What an operation means* is a line of a table in `tables/operations/` (class, activity, severity, object); `tables/record_types.tsv`
+//!    says which tables a record type looks into, and `tables/README.md` how a line reads. If that is all that is missing, stop here: the existing mappings do the rest.
 //! 2. *How fields are read* is a file of its own, named after what it maps, with one function:
 //!
 //!    ```text

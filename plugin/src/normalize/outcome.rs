@@ -50,11 +50,15 @@ impl<'a> Outcome<'a> {
 }
 
 /// Operations that are failures whatever the record's status says.
-const FAILURES: [&str; 6] = [
+const FAILURES: [&str; 10] = [
     "SharingInvitationBlocked",
     "AccessRequestDenied",
     "AccessRequestRejected",
     "UnmanagedSyncClientBlocked",
+    "CommunityAccessFailure",
+    "FailedValidation",
+    "FileAccessFailure",
+    "MessageAccessFailure",
     "Blocked from self-service password reset",
     "Consent to application was blocked",
 ];

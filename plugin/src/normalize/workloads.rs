@@ -98,9 +98,12 @@ fn thing<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes
             return resource;
         }
     }
-    // Any other: the object, by the record type's own name.
+    // Any other: the object, of the kind that the operation's line names, else by the record type's own name.
     let object = record.peek_str("ObjectId").filter(|id| !users::is_nobody(id))?;
-    let kind = context.record_type.map(|t| t.name).filter(|n| !n.is_empty()).unwrap_or(context.workload);
+    let kind = match context.rule.object {
+        "" => context.record_type.map(|t| t.name).filter(|n| !n.is_empty()).unwrap_or(context.workload),
+        kind => kind,
+    };
     let resource = web_resource::new(kind, Some(object), web_resource::last_part(object));
     record.take("ObjectId");
     resource
@@ -156,6 +159,7 @@ fn activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> i64 {
         "0" | "preview" | "4" | "viewheader" => 2,
         "1" | "delete" => 4,
         "3" | "export" => 7,
+        "" => context.activity(),
         _ => 99,
     }
 }

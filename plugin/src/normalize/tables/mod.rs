@@ -26,6 +26,21 @@ pub struct Rule {
     pub activity: Activity,
     /// A severity of its own; none leaves it to the outcome.
     pub severity: Option<i64>,
+    /// What the operation is done to, such as `Access package`, for where the record doesn't say it; empty if no table knows.
+    pub object: &'static str,
+}
+
+/// How the meaning of an operation was found, from the surest way to the last resort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// A table has its name.
+    ByName,
+    /// A table has a beginning of its name.
+    ByBeginning,
+    /// No table has its name; the record type says the class, and the activity, or a word of the name does.
+    ByRule,
+    /// Nothing: the class by record type or the fallback, the activity is Other.
+    Not,
 }
 
 /// A record type of the Management Activity API, or a collection of Graph.
@@ -50,12 +65,49 @@ pub enum SignInCode {
     PolicyBlock,
 }
 
-struct Family {
-    #[cfg_attr(not(test), expect(dead_code, reason = "named for tests and for whoever reads the generated table"))]
-    name: &'static str,
-    exact: &'static [(&'static str, Rule)],
-    beginnings: &'static [(&'static str, Rule)],
+/// A line of an operations table.
+#[derive(Debug)]
+pub struct Operation {
+    /// The operation as the table spells it; ends in `*` where it stands for every name that begins so.
+    pub name: &'static str,
+    /// What it means.
+    pub rule: Rule,
+    /// Why, where the class is 0 (Base Event); else empty.
+    pub reason: &'static str,
 }
+
+/// A table of operations, which record types look into.
+#[derive(Debug)]
+pub struct Family {
+    /// The name of the file in `operations/`, such as `cmdlet`.
+    pub name: &'static str,
+    /// What its operations are, in a sentence.
+    pub about: &'static str,
+    exact: &'static [(&'static str, Operation)],
+    beginnings: &'static [(&'static str, Operation)],
+}
+
+impl Family {
+    /// Every line: those with exact names, then those with beginnings, each sorted by name.
+    pub fn operations(&self) -> impl Iterator<Item = &'static Operation> {
+        self.exact.iter().chain(self.beginnings).map(|(_, operation)| operation)
+    }
+}
+
+impl RecordType {
+    /// The families that are looked into, in this order.
+    pub fn families(&self) -> impl Iterator<Item = &'static Family> {
+        self.families.iter().map(|index| &FAMILIES[*index])
+    }
+
+    /// What holds where no family knows the operation.
+    pub fn default(&self) -> Rule {
+        self.default.unwrap_or(FALLBACK)
+    }
+}
+
+/// Where there is no record type, or one of which nothing is known.
+const FALLBACK: Rule = Rule { class_uid: 6003, activity: Activity::Verb, severity: None, object: "" };
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
@@ -69,26 +121,40 @@ pub fn record_type_named(name: &str) -> Option<&'static RecordType> {
     RECORD_TYPES.iter().find(|t| !t.name.is_empty() && t.name.eq_ignore_ascii_case(name))
 }
 
-/// What an operation of a record type means, and whether the name itself was known.
+/// Every family, by name.
+pub fn families() -> &'static [Family] {
+    FAMILIES
+}
+
+/// Every record type: by number, then the collections of Graph.
+pub fn record_types() -> &'static [RecordType] {
+    RECORD_TYPES
+}
+
+/// What an operation of a record type means, and how that was found.
 ///
 /// First the families of the record type by exact name, then by the longest beginning, then the record type's default, then
 /// API Activity by verb.
-pub fn rule(record_type: Option<&RecordType>, operation: &str) -> (Rule, bool) {
-    const FALLBACK: Rule = Rule { class_uid: 6003, activity: Activity::Verb, severity: None };
-    let Some(record_type) = record_type else { return (FALLBACK, false) };
-    if !record_type.families.is_empty() {
+pub fn rule(record_type: Option<&RecordType>, operation: &str) -> (Rule, Known) {
+    let families = record_type.map_or(&[][..], |t| t.families);
+    if !families.is_empty() {
         let name = operation_name::normalize(operation);
-        for family in record_type.families.iter().map(|f| &FAMILIES[*f]) {
+        for family in families.iter().map(|f| &FAMILIES[*f]) {
             if let Ok(i) = family.exact.binary_search_by(|(n, _)| (*n).cmp(name.as_str())) {
-                return (family.exact[i].1, true);
+                return (family.exact[i].1.rule, Known::ByName);
             }
             let longest = family.beginnings.iter().filter(|(n, _)| name.starts_with(n)).max_by_key(|(n, _)| n.len());
-            if let Some((_, rule)) = longest {
-                return (*rule, true);
+            if let Some((_, operation)) = longest {
+                return (operation.rule, Known::ByBeginning);
             }
         }
     }
-    (record_type.default.unwrap_or(FALLBACK), false)
+    let rule = record_type.map_or(FALLBACK, RecordType::default);
+    let found = match rule.activity {
+        Activity::Id(id) => id != 99,
+        Activity::Verb => by_verb(rule.class_uid, operation) != 99,
+    };
+    (rule, if found { Known::ByRule } else { Known::Not })
 }
 
 /// The `activity_id` of a rule for an operation: its own, or by verb; 99 (Other) if no word is known.

@@ -87,6 +87,25 @@ impl info::Guest for Component {
     fn schema(id: String) -> Option<String> {
         crate::catalog::schema(&id).map(str::to_owned)
     }
+
+    fn operations() -> Vec<info::Operation> {
+        let described = crate::catalog::operations();
+        described
+            .into_iter()
+            .map(|operation| info::Operation {
+                family: operation.family.to_owned(),
+                record_types: owned(&operation.record_types),
+                name: operation.name.to_owned(),
+                event_class: operation.class.uid,
+                event_class_name: operation.class.name.to_owned(),
+                activity: operation.activity,
+                activity_name: operation.activity_name.to_owned(),
+                severity: operation.severity,
+                object: operation.object.to_owned(),
+                note: operation.note.to_owned(),
+            })
+            .collect()
+    }
 }
 
 impl transform::Guest for Component {

@@ -114,6 +114,21 @@ fn the_twelve_streams_are_listed_with_what_they_need() {
 }
 
 #[test]
+fn the_meaning_of_operations_is_printed() {
+    let output = run(&["streams", "--operations", "--json"]);
+    assert_code(&output, 0);
+    let operations: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let rule = operations.iter().find(|o| o["operation"] == "New-InboxRule").unwrap();
+    assert_eq!(rule["class_name"], "Entity Management");
+    assert_eq!((&rule["activity_id"], &rule["activity_name"]), (&serde_json::json!(1), &serde_json::json!("Create")));
+    assert_eq!(rule["object"], "InboxRule");
+    assert!(rule["record_types"].as_array().unwrap().contains(&"ExchangeAdmin".into()), "{rule}");
+    let table = stdout(&run(&["streams", "--operations"]));
+    assert_eq!(table.lines().count(), operations.len() + 1);
+    assert!(table.lines().any(|line| line.starts_with("directory ") && line.contains("3005 User Access Management")));
+}
+
+#[test]
 fn check_tells_each_stream_in_a_line_and_changes_nothing() {
     let tenant = Tenant::new(100);
     let config = tenant.configure("");

@@ -57,7 +57,7 @@ enum Command {
     Validate(validate::Validate),
     /// Show the built-in schemas.
     Schema(schema::Schema),
-    /// Show the streams: API, permissions, dataset, event classes.
+    /// Show the streams: API, permissions, dataset, event classes; or what the operations in them mean.
     Streams(streams::Streams),
     /// Test the connection of every configured stream, without changing anything.
     Check(check::Check),

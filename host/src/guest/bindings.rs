@@ -20,7 +20,7 @@ pub mod transform {
     });
 }
 
-pub use source::exports::log_pipeline::plugin::info::{Plugin as PluginDescription, StreamDescription};
+pub use source::exports::log_pipeline::plugin::info::{Operation, Plugin as PluginDescription, StreamDescription};
 pub use source::exports::log_pipeline::plugin::source::{Chunk, Discovery, Finding, Severity, Split};
 pub use source::log_pipeline::plugin::types::{Batch, Error, ErrorKind, Interval};
 pub use transform::exports::log_pipeline::plugin::transform::{Output, Reject};
@@ -60,6 +60,35 @@ mod info {
                 notice,
             } = stream;
             Self { name, title, api, audience, permissions, dataset, vendor, product, story, event_classes, notice }
+        }
+    }
+
+    impl From<theirs::Operation> for ours::Operation {
+        fn from(operation: theirs::Operation) -> Self {
+            let theirs::Operation {
+                family,
+                record_types,
+                name,
+                event_class,
+                event_class_name,
+                activity,
+                activity_name,
+                severity,
+                object,
+                note,
+            } = operation;
+            Self {
+                family,
+                record_types,
+                name,
+                event_class,
+                event_class_name,
+                activity,
+                activity_name,
+                severity,
+                object,
+                note,
+            }
         }
     }
 

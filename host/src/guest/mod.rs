@@ -12,8 +12,8 @@ mod limits;
 mod plugin;
 
 pub use bindings::{
-    Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Output, PluginDescription, Reject, Severity, Split,
-    StreamDescription,
+    Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Operation, Output, PluginDescription, Reject, Severity,
+    Split, StreamDescription,
 };
 pub use instance::{GuestError, Reader, SourceInstance, TransformInstance};
 pub use limits::{GuestLimits, WhenStuck};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, OptLevel, Store};
 
-use super::bindings::{PluginDescription, source, transform};
+use super::bindings::{Operation, PluginDescription, source, transform};
 use super::cache;
 use super::imports::GuestState;
 use super::instance::{GuestError, Reader, SourceInstance, TransformInstance};
@@ -224,6 +224,27 @@ impl Plugin {
                 guest.log_pipeline_plugin_info().call_schema(&mut store, id).map_err(GuestError::trap)
             }
             (None, None) => Ok(None),
+        }
+    }
+
+    /// The operations whose meaning the plugin knows.
+    ///
+    /// # Errors
+    /// If the plugin traps.
+    pub fn operations(&self) -> Result<Vec<Operation>, GuestError> {
+        let mut store = self.store(None, "");
+        match (&self.source, &self.transform) {
+            (Some(pre), _) => {
+                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+                guest.log_pipeline_plugin_info().call_operations(&mut store).map_err(GuestError::trap)
+            }
+            (None, Some(pre)) => {
+                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+                let operations = guest.log_pipeline_plugin_info().call_operations(&mut store);
+                let operations = operations.map_err(GuestError::trap)?;
+                Ok(operations.into_iter().map(Operation::from).collect())
+            }
+            (None, None) => Ok(Vec::new()),
         }
     }
 

@@ -36,10 +36,7 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
             let mut entity = Attributes::of(&object::MANAGED_ENTITY);
             entity.set(attr::UID, id);
             entity.set(attr::NAME, id);
-            match context.rule.object {
-                "" => entity.set_enum(attr::TYPE_ID, 0, None),
-                kind => entity.set_enum(attr::TYPE_ID, 99, Some(kind)),
-            }
+            write_entity_type(&mut entity, Some(context.rule.object).filter(|kind| !kind.is_empty()));
             event.set(attr::ENTITY, entity);
         } else {
             let mut resource = Attributes::of(&object::RESOURCE_DETAILS);
@@ -54,6 +51,20 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     event.set(attr::API, context.api(request_id));
     write_status(context, record, &mut event);
     vec![event]
+}
+
+/// The type of a managed entity by its kind in words: OCSF's own number if it has one, else Other with the words; Unknown for none.
+pub fn write_entity_type<'r>(entity: &mut Attributes<'r>, kind: Option<&str>) {
+    let id = match kind {
+        None => 0,
+        Some("Device") => 1,
+        Some("User") => 2,
+        Some("Group") => 3,
+        Some("Company" | "Organization" | "Tenant") => 4,
+        Some("Policy") => 5,
+        Some(_) => 99,
+    };
+    entity.set_enum(attr::TYPE_ID, id, kind.filter(|_| id == 99));
 }
 
 /// `ResultStatus` and its code and reason, of any Management Activity record that is no sign-in.

@@ -12,7 +12,8 @@ use super::{
     event::{Attributes, Event, attr, object},
     findings, generic,
     record::{Node, Object},
-    tables, users, web_resource,
+    tables::{self, Known},
+    users, web_resource,
 };
 
 /// How a workload names a thing: the kind, and the members of its id and its name; the first that is there is what the record is about.
@@ -44,9 +45,16 @@ const YAMMER: [Naming; 4] = [
 ];
 const DYNAMICS: [Naming; 1] = [naming("", "EntityId", "PrimaryFieldValue")];
 const QUARANTINE: [Naming; 1] = [naming("Quarantined message", "NetworkMessageId", "")];
+const ENCRYPTED_MAIL: [Naming; 2] =
+    [naming("Attachment", "", "AttachmentName"), naming("Encrypted message", "MessageId", "")];
+const VIVA_GOALS: [Naming; 1] = [naming("Organization", "", "OrganizationName")];
 const INSIGHTS: [Naming; 1] = [naming("Security data", "", "DataType")];
-const SIMULATION: [Naming; 2] =
-    [naming("Attack simulation campaign", "CampaignId", ""), naming("Training course", "CourseId", "")];
+const SIMULATION: [Naming; 3] = [
+    naming("Attack simulation campaign", "CampaignId", ""),
+    naming("Attack simulation campaign", "Campaign ID", ""),
+    naming("Training course", "CourseId", ""),
+];
+const DEFENDER_RESPONSE: [Naming; 1] = [naming("Device", "DeviceId", "DeviceName")];
 
 fn namings(record_type: i64) -> &'static [Naming] {
     match record_type {
@@ -57,6 +65,9 @@ fn namings(record_type: i64) -> &'static [Naming] {
         52 => &INSIGHTS,
         65 => &QUARANTINE,
         85 | 88 | 218 => &SIMULATION,
+        110 => &DEFENDER_RESPONSE,
+        154 => &ENCRYPTED_MAIL,
+        216 => &VIVA_GOALS,
         _ => &[],
     }
 }
@@ -149,18 +160,24 @@ fn web_activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Eve
     Some(event)
 }
 
-/// The activity: of a request about quarantine by its type (Microsoft: enumeration RequestType), else what the tables say.
+/// The activity: of a request about quarantine by its type (Microsoft: enumeration RequestType), of a row of Dynamics by the message
+/// that was sent to it, else what the tables say.
 fn activity<'r>(context: &Context<'r>, record: &'r Object<'r>) -> i64 {
-    if context.record_type_number() != 65 {
-        return context.activity();
-    }
-    let kind = record.peek("RequestType").and_then(Node::to_text).unwrap_or_default();
-    match kind.to_ascii_lowercase().as_str() {
-        "0" | "preview" | "4" | "viewheader" => 2,
-        "1" | "delete" => 4,
-        "3" | "export" => 7,
-        "" => context.activity(),
-        _ => 99,
+    match context.record_type_number() {
+        21 if context.known == Known::Not => {
+            record.peek_str("Message").map_or(99, |message| tables::by_verb(6001, message))
+        }
+        65 => {
+            let kind = record.peek("RequestType").and_then(Node::to_text).unwrap_or_default();
+            match kind.to_ascii_lowercase().as_str() {
+                "0" | "preview" | "4" | "viewheader" => 2,
+                "1" | "delete" => 4,
+                "3" | "export" => 7,
+                "" => context.activity(),
+                _ => 99,
+            }
+        }
+        _ => context.activity(),
     }
 }
 
@@ -270,7 +287,7 @@ fn change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     let mut entity = Attributes::of(&object::MANAGED_ENTITY);
     entity.set(attr::UID, thing.get(attr::UID).cloned());
     entity.set(attr::NAME, thing.get(attr::NAME).cloned());
-    entity.set_enum(attr::TYPE_ID, 99, thing.text(attr::TYPE));
+    generic::write_entity_type(&mut entity, thing.text(attr::TYPE));
     let members = ["SwitchState", "ModifiedProperties", "MembershipInformation", "ActivityParameters"];
     entity.set(attr::DATA, web_resource::take_members(context, record, &members));
     event.set(attr::ENTITY, entity);

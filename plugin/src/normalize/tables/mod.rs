@@ -131,23 +131,29 @@ pub fn record_types() -> &'static [RecordType] {
     RECORD_TYPES
 }
 
-/// What an operation of a record type means, and how that was found.
+/// The line that names an operation of a record type, and the family that it is in.
 ///
-/// First the families of the record type by exact name, then by the longest beginning, then the record type's default, then
-/// API Activity by verb.
-pub fn rule(record_type: Option<&RecordType>, operation: &str) -> (Rule, Known) {
+/// The families of the record type in their order; in each first by exact name, then by the longest beginning.
+pub fn find(record_type: Option<&RecordType>, operation: &str) -> Option<(&'static Family, &'static Operation)> {
     let families = record_type.map_or(&[][..], |t| t.families);
-    if !families.is_empty() {
-        let name = operation_name::normalize(operation);
-        for family in families.iter().map(|f| &FAMILIES[*f]) {
-            if let Ok(i) = family.exact.binary_search_by(|(n, _)| (*n).cmp(name.as_str())) {
-                return (family.exact[i].1.rule, Known::ByName);
-            }
-            let longest = family.beginnings.iter().filter(|(n, _)| name.starts_with(n)).max_by_key(|(n, _)| n.len());
-            if let Some((_, operation)) = longest {
-                return (operation.rule, Known::ByBeginning);
-            }
+    if families.is_empty() {
+        return None;
+    }
+    let name = operation_name::normalize(operation);
+    families.iter().map(|index| &FAMILIES[*index]).find_map(|family| {
+        if let Ok(i) = family.exact.binary_search_by(|(n, _)| (*n).cmp(name.as_str())) {
+            return Some((family, &family.exact[i].1));
         }
+        let longest = family.beginnings.iter().filter(|(n, _)| name.starts_with(n)).max_by_key(|(n, _)| n.len());
+        longest.map(|(_, operation)| (family, operation))
+    })
+}
+
+/// What an operation of a record type means, and how that was found: by the line that names it, then by the record type's
+/// default, then as API Activity by verb.
+pub fn rule(record_type: Option<&RecordType>, operation: &str) -> (Rule, Known) {
+    if let Some((_, line)) = find(record_type, operation) {
+        return (line.rule, if line.name.ends_with('*') { Known::ByBeginning } else { Known::ByName });
     }
     let rule = record_type.map_or(FALLBACK, RecordType::default);
     let found = match rule.activity {

@@ -255,8 +255,35 @@ fn generate() -> Result<(), String> {
     let rows = codes.iter().map(|(code, (kind, reason))| format!("({code}, {kind}, {reason:?})"));
     array(&mut out, "SIGN_IN_CODES", "(i64, Option<SignInCode>, &str)", rows);
 
+    generate_fields(&tables)?;
     let folder = env::var("OUT_DIR").map_err(|e| e.to_string())?;
     fs::write(Path::new(&folder).join("tables.rs"), out).map_err(|e| e.to_string())
+}
+
+/// The known members of records: one array a family of records.
+fn generate_fields(tables: &Path) -> Result<(), String> {
+    const FAMILIES: [&str; 5] = ["activity", "alert", "alert-legacy", "directory-audit", "sign-in"];
+    let mut families: BTreeMap<&str, Vec<String>> = FAMILIES.iter().map(|family| (*family, Vec::new())).collect();
+    let mut last = (String::new(), String::new());
+    for (place, row) in Table::read(&tables.join("fields.tsv"), 3)?.rows {
+        let [family, name, values] = row.as_slice() else { return Err(format!("{place}: not 3 columns")) };
+        let list = families.get_mut(family.as_str()).ok_or_else(|| format!("{place}: no family `{family}`"))?;
+        let here = (family.clone(), name.clone());
+        if here <= last {
+            return Err(format!(
+                "{place}: lines are sorted by family and name, and `{name}` is out of its place or twice"
+            ));
+        }
+        last = here;
+        let values: Vec<&str> = if values == "-" { Vec::new() } else { values.split(',').collect() };
+        list.push(format!("Field {{ name: {name:?}, values: &{values:?} }}"));
+    }
+    let mut out = String::new();
+    for (family, list) in families {
+        array(&mut out, &family.to_uppercase().replace('-', "_"), "Field", list.into_iter());
+    }
+    let folder = env::var("OUT_DIR").map_err(|e| e.to_string())?;
+    fs::write(Path::new(&folder).join("fields.rs"), out).map_err(|e| e.to_string())
 }
 
 fn array(out: &mut String, name: &str, of: &str, rows: impl Iterator<Item = String>) {

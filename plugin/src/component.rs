@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use crate::allocator::Chunks;
 use crate::normalize::Normalizer;
+use crate::normalize::drift::{Kind, Unknown};
 
 /// Normalising is mostly small allocations, for which the default allocator of the target is slow.
 #[global_allocator]
@@ -150,9 +151,21 @@ impl transform::Guest for Component {
                     })
                     .collect(),
                 filtered: output.filtered,
+                unknown: output.unknown.into_iter().map(unknown_out).collect(),
             })
         })
     }
+}
+
+fn unknown_out(unknown: Unknown) -> transform::Unknown {
+    let Unknown { kind, place, name, count, sample } = unknown;
+    let kind = match kind {
+        Kind::RecordType => transform::UnknownKind::RecordType,
+        Kind::Operation => transform::UnknownKind::Operation,
+        Kind::Field => transform::UnknownKind::Field,
+        Kind::Value => transform::UnknownKind::Value,
+    };
+    transform::Unknown { kind, place, name, count, sample }
 }
 
 #[cfg(feature = "source")]

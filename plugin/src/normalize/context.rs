@@ -183,6 +183,11 @@ impl<'r> Context<'r> {
         (!self.id.is_empty()).then_some(self.id)
     }
 
+    /// Whether records of the stream say which operation they are of; sign-ins and alerts are all of one kind.
+    pub fn has_operations(&self) -> bool {
+        matches!(self.stream.family(), RecordFamily::Activity | RecordFamily::DirectoryAudit)
+    }
+
     /// When it happened, in milliseconds since 1970, if the record says it.
     pub fn time(&self) -> Option<i64> {
         self.time

@@ -58,6 +58,7 @@ pub mod defender;
 pub mod directory;
 pub mod dispatch;
 pub mod dlp;
+pub mod drift;
 pub mod event;
 pub mod evidence;
 pub mod findings;
@@ -88,6 +89,7 @@ use m365_schemas::record::check;
 use serde_json::{Map, Value};
 
 use context::{Batch, Context};
+use drift::{Drift, Unknown};
 use record::Node;
 use rest::{Redact, Untangled};
 
@@ -121,6 +123,8 @@ pub struct Output {
     pub rejects: Vec<Reject>,
     /// How many records were left out by wish of the configuration.
     pub filtered: u32,
+    /// What in the records no table knows.
+    pub unknown: Vec<Unknown>,
 }
 
 /// A record that gave no event.
@@ -201,12 +205,13 @@ impl Normalizer {
             return Ok(output);
         }
         let body = ndjson.strip_suffix(b"\n").unwrap_or(ndjson);
+        let mut drift = Drift::default();
         let mut begin = 0;
         for (index, end) in memchr::memchr_iter(b'\n', body).chain([body.len()]).enumerate() {
             let line = &body[begin..end];
             begin = end + 1;
             let start = output.data.len();
-            match self.line(&batch, line, &mut output.data) {
+            match self.line(&batch, line, &mut output.data, &mut drift) {
                 Ok(events) => output.events += events,
                 Err((code, message)) => {
                     // All events of a record or none.
@@ -215,11 +220,18 @@ impl Normalizer {
                 }
             }
         }
+        output.unknown = drift.finish();
         Ok(output)
     }
 
     /// One record to its events; gives their number.
-    fn line(&self, batch: &Batch<'_>, line: &[u8], out: &mut Vec<u8>) -> Result<u32, (&'static str, String)> {
+    fn line(
+        &self,
+        batch: &Batch<'_>,
+        line: &[u8],
+        out: &mut Vec<u8>,
+        drift: &mut Drift,
+    ) -> Result<u32, (&'static str, String)> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Err(("empty", "the line is empty".to_owned()));
         }
@@ -230,6 +242,7 @@ impl Normalizer {
         check(batch.stream().family(), &node).map_err(|reason| ("invalid-record", reason))?;
         let untangled = Untangled::new();
         let context = Context::new(batch, line, record, &untangled);
+        drift.look(&context, record);
         let events = dispatch::map(&context, record);
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         context.finish(events, record, out).map_err(|fault| ("invalid-event", fault.to_string()))?;

@@ -4,6 +4,7 @@
 //! in the class modules. The data is in the `.tsv` files beside this one.
 
 mod applications;
+pub mod fields;
 mod operation_name;
 
 pub use applications::application;

@@ -12,6 +12,8 @@ use std::{
 
 use m365_schemas::event::{self, attr};
 
+#[path = "build/ecs.rs"]
+mod ecs;
 #[path = "src/normalize/tables/operation_name.rs"]
 mod operation_name;
 
@@ -257,6 +259,9 @@ fn generate() -> Result<(), String> {
 
     generate_fields(&tables)?;
     let folder = env::var("OUT_DIR").map_err(|e| e.to_string())?;
+    let mut documents = String::new();
+    ecs::generate(&root.join("src/ecs/tables"), &mut documents)?;
+    fs::write(Path::new(&folder).join("ecs.rs"), documents).map_err(|e| e.to_string())?;
     fs::write(Path::new(&folder).join("tables.rs"), out).map_err(|e| e.to_string())
 }
 

@@ -84,6 +84,7 @@ pub const QUOTAS: &[Quota] = &[
 /// The schemas by id: what events have to fulfil, and what raw records have to.
 pub const SCHEMAS: &[(&str, &str)] = &[
     ("events/ocsf", m365_schemas::EVENTS),
+    ("events/ecs", m365_schemas::ecs::DOCUMENT),
     ("records/activity", m365_schemas::RECORD_ACTIVITY),
     ("records/sign-in", m365_schemas::RECORD_SIGN_IN),
     ("records/directory-audit", m365_schemas::RECORD_DIRECTORY_AUDIT),

@@ -8,6 +8,7 @@ pub mod clock;
 #[cfg(target_family = "wasm")]
 mod component;
 pub mod driver;
+pub mod ecs;
 pub mod error;
 pub mod graph;
 pub mod normalize;

@@ -1,6 +1,7 @@
-//! Golden pairs: `tests/golden/<stream>/<name>.record.json` and the event, or list of events, that it gives.
+//! Golden pairs: `tests/golden/<stream>/<name>.record.json` and the event, or list of events, that it gives, in OCSF (`<name>.event.json`)
+//! and in ECS (`<name>.ecs.json`).
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p m365-plugin --test golden` writes the events anew, for review as a change of the files. A record
+//! `UPDATE_GOLDEN=1 cargo test -p m365-plugin --test golden` writes both anew, for review as a change of the files. A record
 //! that is to be rejected has `{"reject": code, "message": sentence}` instead.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -24,6 +25,7 @@ fn records_give_the_events_beside_them() {
     let bundle: Value = serde_json::from_str(m365_schemas::OCSF_BUNDLE).unwrap();
     let full = jsonschema::validator_for(&bundle).unwrap();
     let normalizer = Normalizer::new(r#"{"tenant":"3f1c7a52-6d3e-4a53-9f0e-5b0f4b1d2c11"}"#).unwrap();
+    let in_ecs = Normalizer::new(r#"{"tenant":"3f1c7a52-6d3e-4a53-9f0e-5b0f4b1d2c11","format":"ecs"}"#).unwrap();
     let mut wrong = Vec::new();
     let mut pairs = 0;
     for folder in fs::read_dir(golden()).unwrap() {
@@ -41,13 +43,12 @@ fn records_give_the_events_beside_them() {
             pairs += 1;
             // The file may be spread over lines; a record is one line.
             let record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-            let output = normalizer.process(&stream, record.to_string().as_bytes(), 1_764_061_441_000).unwrap();
-            let mut events: Vec<Value> = output
-                .data
-                .split(|b| *b == b'\n')
-                .filter(|l| !l.is_empty())
-                .map(|l| serde_json::from_slice(l).unwrap())
-                .collect();
+            let output = |normalizer: &Normalizer| {
+                let output = normalizer.process(&stream, record.to_string().as_bytes(), 1_764_061_441_000).unwrap();
+                let lines = output.data.split(|b| *b == b'\n').filter(|l| !l.is_empty());
+                (lines.map(|l| serde_json::from_slice(l).unwrap()).collect::<Vec<Value>>(), output.rejects)
+            };
+            let (events, rejects) = output(&normalizer);
             assert!(
                 events.iter().all(|event| full.is_valid(event)),
                 "{stream}/{name} gives an event that OCSF refuses"
@@ -59,20 +60,22 @@ fn records_give_the_events_beside_them() {
                     "{stream}/{name}: the stream table doesn't list class {class}"
                 );
             }
-            let found = match (events.len(), output.rejects.first()) {
-                (0, Some(reject)) => json!({"reject": reject.code, "message": reject.message}),
-                (1, _) => events.remove(0),
-                _ => Value::Array(events),
-            };
-            let path = folder.join(format!("{name}.event.json"));
-            if update {
-                fs::write(&path, format!("{}\n", serde_json::to_string_pretty(&found).unwrap())).unwrap();
-                continue;
+            for (kind, (mut events, rejects)) in [("event", (events, rejects)), ("ecs", output(&in_ecs))] {
+                let found = match (events.len(), rejects.first()) {
+                    (0, Some(reject)) => json!({"reject": reject.code, "message": reject.message}),
+                    (1, _) => events.remove(0),
+                    _ => Value::Array(events),
+                };
+                let path = folder.join(format!("{name}.{kind}.json"));
+                if update {
+                    fs::write(&path, format!("{}\n", serde_json::to_string_pretty(&found).unwrap())).unwrap();
+                    continue;
+                }
+                let text = fs::read(&path)
+                    .unwrap_or_else(|e| panic!("{}: {e}; write it with UPDATE_GOLDEN=1", path.display()));
+                let expected: Value = serde_json::from_slice(&text).unwrap();
+                differences(&expected, &found, &mut format!("{stream}/{name}.{kind}"), &mut wrong);
             }
-            let text =
-                fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; write it with UPDATE_GOLDEN=1", path.display()));
-            let expected: Value = serde_json::from_slice(&text).unwrap();
-            differences(&expected, &found, &mut format!("{stream}/{name}"), &mut wrong);
         }
     }
     assert!(pairs > 0, "there are no golden pairs");

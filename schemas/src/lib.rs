@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+pub mod ecs;
 pub mod event;
 pub mod record;
 
@@ -29,9 +30,10 @@ pub const RECORD_ALERT: &str = include_str!("../records/alert.schema.json");
 pub const RECORD_ALERT_LEGACY: &str = include_str!("../records/alert-legacy.schema.json");
 
 /// All schemas that are compiled into the plugin or used by tests, with the path of each in this folder.
-pub const ALL: [(&str, &str); 7] = [
+pub const ALL: [(&str, &str); 8] = [
     ("ocsf/bundle.schema.json", OCSF_BUNDLE),
     ("events/ocsf.schema.json", EVENTS),
+    ("ecs/document.schema.json", ecs::DOCUMENT),
     ("records/activity.schema.json", RECORD_ACTIVITY),
     ("records/sign-in.schema.json", RECORD_SIGN_IN),
     ("records/directory-audit.schema.json", RECORD_DIRECTORY_AUDIT),
@@ -113,8 +115,15 @@ pub fn generate(bundle: &str, attributes: &str) -> Result<String, String> {
     let bundle: Value = serde_json::from_str(bundle).map_err(|e| format!("the OCSF bundle is no JSON: {e}"))?;
     let attributes: Value =
         serde_json::from_str(attributes).map_err(|e| format!("events/attributes.json is no JSON: {e}"))?;
-    let trimmed = trim(&bundle, &attributes)?;
-    let mut text = serde_json::to_string_pretty(&trimmed).map_err(|e| e.to_string())?;
+    text(&trim(&bundle, &attributes)?)
+}
+
+/// A schema as the text of its file: two blanks of indentation, sorted keys, a line break at the end.
+///
+/// # Errors
+/// Never, as far as `serde_json` writes every value.
+pub fn text(schema: &Value) -> Result<String, String> {
+    let mut text = serde_json::to_string_pretty(schema).map_err(|e| e.to_string())?;
     text.push('\n');
     Ok(text)
 }

@@ -1,25 +1,30 @@
-//! Writes `events/ocsf.schema.json` anew from the OCSF bundle and the list of attributes: `cargo run -p m365-schemas`.
+//! Writes the generated schemas anew: `cargo run -p m365-schemas`. `events/ocsf.schema.json` comes from the OCSF bundle and the list of
+//! attributes, `ecs/document.schema.json` from the tables beside it.
 
 use std::{fs, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    match write(folder) {
-        Ok(bytes) => {
-            println!("events/ocsf.schema.json: {bytes} bytes");
-            ExitCode::SUCCESS
-        }
-        Err(reason) => {
-            eprintln!("events/ocsf.schema.json was not written: {reason}");
-            ExitCode::FAILURE
+    let mut outcome = ExitCode::SUCCESS;
+    for (name, text) in [("events/ocsf.schema.json", events(folder)), ("ecs/document.schema.json", documents())] {
+        match text.and_then(|text| fs::write(folder.join(name), &text).map(|()| text.len()).map_err(|e| e.to_string()))
+        {
+            Ok(bytes) => println!("{name}: {bytes} bytes"),
+            Err(reason) => {
+                eprintln!("{name} was not written: {reason}");
+                outcome = ExitCode::FAILURE;
+            }
         }
     }
+    outcome
 }
 
-fn write(folder: &Path) -> Result<usize, String> {
+fn events(folder: &Path) -> Result<String, String> {
     // Read at run time, so that a change of the list takes effect without a second build.
     let read = |name: &str| fs::read_to_string(folder.join(name)).map_err(|e| format!("{name} can't be read: {e}"));
-    let text = m365_schemas::generate(&read("ocsf/bundle.schema.json")?, &read("events/attributes.json")?)?;
-    fs::write(folder.join("events/ocsf.schema.json"), &text).map_err(|e| e.to_string())?;
-    Ok(text.len())
+    m365_schemas::generate(&read("ocsf/bundle.schema.json")?, &read("events/attributes.json")?)
+}
+
+fn documents() -> Result<String, String> {
+    m365_schemas::text(&m365_schemas::ecs::schema()?)
 }

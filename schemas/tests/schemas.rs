@@ -53,6 +53,15 @@ fn every_schema_is_valid_itself() {
 }
 
 #[test]
+fn the_schema_of_documents_is_what_its_generator_makes() {
+    let made = m365_schemas::text(&m365_schemas::ecs::schema().unwrap()).unwrap();
+    assert!(
+        made == m365_schemas::ecs::DOCUMENT,
+        "ecs/document.schema.json is out of date; run `cargo run -p m365-schemas`"
+    );
+}
+
+#[test]
 fn the_trimmed_bundle_is_what_its_generator_makes() {
     let made = m365_schemas::generate(m365_schemas::OCSF_BUNDLE, m365_schemas::ATTRIBUTES).unwrap();
     assert!(made == m365_schemas::EVENTS, "events/ocsf.schema.json is out of date; run `cargo run -p m365-schemas`");

@@ -51,7 +51,7 @@ enum Command {
     Demo(demo::Demo),
     /// Collect from a tenant and deliver, until stopped.
     Run(run::Run),
-    /// Turn raw records (NDJSON) into OCSF events (NDJSON).
+    /// Turn raw records (NDJSON) into OCSF events or ECS documents (NDJSON).
     Normalize(normalize::Normalize),
     /// Check events or raw records against the schemas, for CI.
     Validate(validate::Validate),

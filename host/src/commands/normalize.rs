@@ -1,4 +1,4 @@
-//! `m365-pipe normalize`: raw records in, OCSF events out, through the plugin's transform.
+//! `m365-pipe normalize`: raw records in, OCSF events or ECS documents out, through the plugin's transform.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Failure, Global, exit_codes};
@@ -16,12 +16,16 @@ use crate::pipeline::{Transformer, now_ms};
 /// Records go to the plugin in batches of about this size.
 const BATCH_BYTES: usize = 512 << 10;
 
-/// Turn raw records into OCSF events. Both are newline-delimited JSON, one object a line; blank lines are passed over.
+/// Turn raw records into OCSF events, or into documents of the Elastic Common Schema. Both are newline-delimited JSON, one object a line;
+/// blank lines are passed over.
 #[derive(Debug, Args)]
 pub(super) struct Normalize {
     /// The stream that the records are of, such as office365.exchange; `m365-pipe streams` lists them.
     #[arg(long, value_name = "NAME")]
     stream: String,
+    /// What comes out.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    format: Format,
     /// Where rejected records go, as NDJSON of line, reason and raw. Default: standard error.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -31,6 +35,26 @@ pub(super) struct Normalize {
     /// Files of records. Default: standard input.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+}
+
+/// What records become.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// OCSF 1.8.0 events
+    #[default]
+    Ocsf,
+    /// The same events as documents of the Elastic Common Schema 9.4.0; what has no field there is under `m365`
+    Ecs,
+}
+
+impl Format {
+    /// How the plugin's settings call it.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Ocsf => "ocsf",
+            Self::Ecs => "ecs",
+        }
+    }
 }
 
 impl Normalize {
@@ -44,10 +68,10 @@ impl Normalize {
                 format!("There is no stream {:?}. The streams are: {}.", self.stream, names.join(", ")),
             ));
         }
-        let settings = match &self.tenant {
-            Some(tenant) => json!({"tenant": tenant}),
-            None => json!({}),
-        };
+        let mut settings = json!({"format": self.format.setting()});
+        if let Some(tenant) = &self.tenant {
+            settings["tenant"] = json!(tenant);
+        }
         let rejects: Box<dyn Write> = match &self.rejects {
             Some(path) => {
                 Box::new(BufWriter::new(File::create(path).map_err(|error| Failure::file("written to", path, &error))?))

@@ -32,7 +32,7 @@ impl Validate {
         let schema: Value = serde_json::from_str(&text).map_err(|error| {
             Failure::new(exit_codes::PLUGIN, format!("The schema {} is no JSON: {error}.", self.schema))
         })?;
-        let validator = jsonschema::validator_for(&schema).map_err(|error| {
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).map_err(|error| {
             Failure::new(exit_codes::PLUGIN, format!("The schema {} can't be used: {error}.", self.schema))
         })?;
         let mut tally = Tally::default();

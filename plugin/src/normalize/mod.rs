@@ -104,6 +104,18 @@ pub struct Settings {
     pub observables: bool,
     /// What happens to secrets.
     pub redact: Redact,
+    /// What becomes of a record.
+    pub format: Format,
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// OCSF events.
+    #[default]
+    Ocsf,
+    /// The same events as documents of the Elastic Common Schema.
+    Ecs,
 }
 
 /// Normalises batches of records. Cheap to make; holds nothing but its settings.
@@ -157,7 +169,7 @@ impl std::error::Error for UnknownStream {}
 
 impl Normalizer {
     /// Reads the settings: an object with `tenant` (text), `raw` (`none`, the default, or `string`), `observables` (boolean, default true)
-    /// and `redact` (`mask`, the default, `hash` or `keep`). Other members are somebody else's.
+    /// and `redact` (`mask`, the default, `hash` or `keep`), `format` (`ocsf`, the default, or `ecs`). Other members are somebody else's.
     ///
     /// # Errors
     /// A sentence naming the member that can't be read and what it may be.
@@ -180,12 +192,20 @@ impl Normalizer {
             _ => None,
         })?;
         let observables = choice(&settings, "observables", "true or false", Value::as_bool)?;
+        let format = choice(&settings, "format", "`ocsf` or `ecs`", |v| match v.as_str()? {
+            "ocsf" => Some(Format::Ocsf),
+            "ecs" => Some(Format::Ecs),
+            _ => None,
+        })?;
+        let format = format.unwrap_or_default();
         Ok(Self {
             settings: Settings {
                 tenant: tenant.unwrap_or_default(),
                 raw: raw.unwrap_or(false),
-                observables: observables.unwrap_or(true),
+                // In ECS they become `related`.
+                observables: format == Format::Ecs || observables.unwrap_or(true),
                 redact: redact.unwrap_or_default(),
+                format,
             },
         })
     }
@@ -245,7 +265,18 @@ impl Normalizer {
         drift.look(&context, record);
         let events = dispatch::map(&context, record);
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        context.finish(events, record, out).map_err(|fault| ("invalid-event", fault.to_string()))?;
+        let invalid = |fault: String| ("invalid-event", fault);
+        match self.settings.format {
+            Format::Ocsf => context.finish(events, record, out).map_err(|fault| invalid(fault.to_string()))?,
+            Format::Ecs => {
+                let mut ocsf = Vec::with_capacity(line.len() * 2);
+                context.finish(events, record, &mut ocsf).map_err(|fault| invalid(fault.to_string()))?;
+                for event in ocsf.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
+                    crate::ecs::document(event, out).map_err(invalid)?;
+                    out.push(b'\n');
+                }
+            }
+        }
         Ok(count)
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use super::record::{Member, Node, Object, tag};
 
 /// Deepest nesting of a record; real records are 11 deep at most.
-const MAX_DEPTH: u8 = 64;
+const MAX_DEPTH: u16 = 64;
 /// From this many members on, repeated names are looked for at the end.
 const WIDE: usize = 256;
 
@@ -37,9 +37,18 @@ impl std::error::Error for NotJson {}
 /// # Errors
 /// If it is no JSON, with the reason and the place.
 pub fn parse(text: &[u8]) -> Result<Node<'_>, NotJson> {
+    parse_deep(text, MAX_DEPTH)
+}
+
+/// As [`parse`], with another limit of nesting.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_deep(text: &[u8], max_depth: u16) -> Result<Node<'_>, NotJson> {
     // One check of the whole text instead of one for every string.
     let text = std::str::from_utf8(text).map_err(|e| NotJson { reason: "no UTF-8", at: e.valid_up_to() })?;
-    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, depth: 0, members: Vec::new(), items: Vec::new() };
+    let mut parser =
+        Parser { text, bytes: text.as_bytes(), at: 0, depth: 0, max_depth, members: Vec::new(), items: Vec::new() };
     let node = parser.value()?;
     parser.blanks();
     if parser.at < parser.bytes.len() { Err(parser.no("something behind the value")) } else { Ok(node) }
@@ -49,7 +58,8 @@ struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    depth: u8,
+    depth: u16,
+    max_depth: u16,
     /// The members of the objects that are being read; each takes its own off the end, so that it makes one list of the right size.
     members: Vec<Member<'a>>,
     /// The items of the lists that are being read.
@@ -108,8 +118,8 @@ impl<'a> Parser<'a> {
     }
 
     fn nested(&mut self, read: fn(&mut Self) -> Result<Node<'a>, NotJson>) -> Result<Node<'a>, NotJson> {
-        if self.depth >= MAX_DEPTH {
-            return Err(self.no("nesting more than 64 deep"));
+        if self.depth >= self.max_depth {
+            return Err(self.no("nesting too deep"));
         }
         self.depth += 1;
         self.at += 1;
@@ -519,6 +529,6 @@ mod tests {
         assert_eq!(told("\"abc"), "the end inside of a string at byte 5");
         assert_eq!(told(""), "the end instead of a value at byte 1");
         assert_eq!(parse(b"\"\xff\"").unwrap_err().to_string(), "no UTF-8 at byte 2");
-        assert_eq!(told(&"[".repeat(1_000)), "nesting more than 64 deep at byte 65");
+        assert_eq!(told(&"[".repeat(1_000)), "nesting too deep at byte 65");
     }
 }

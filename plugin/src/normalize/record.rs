@@ -68,6 +68,11 @@ impl Member<'_> {
     pub fn is_taken(&self) -> bool {
         self.taken.get()
     }
+
+    /// Takes the whole value.
+    pub fn take(&self) {
+        self.taken.set(true);
+    }
 }
 
 impl<'a> Node<'a> {

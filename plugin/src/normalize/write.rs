@@ -267,7 +267,7 @@ impl<'w, 'e> Writer<'w, 'e> {
 }
 
 /// Writes what the schema leaves free.
-fn free(out: &mut Vec<u8>, value: &Value<'_>) {
+pub fn free(out: &mut Vec<u8>, value: &Value<'_>) {
     match value {
         Value::Bool(flag) => json::boolean(out, *flag),
         Value::Int(number) => json::integer(out, *number),

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 #[path = "ecs/any_event.rs"]
 mod any_event;
+#[path = "ecs/page.rs"]
+mod page;
 #[path = "ecs/streams.rs"]
 mod streams;
 
@@ -299,6 +301,21 @@ fn what_is_no_event_is_refused_with_a_reason() {
     let deep = format!(r#"{{"class_uid":0,"time":1,"unmapped":{{"a":{}1{}}}}}"#, "[".repeat(250), "]".repeat(250));
     let mut out = Vec::new();
     document(deep.as_bytes(), &mut out).unwrap();
+}
+
+#[test]
+fn the_page_shows_the_tables() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/ecs.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let rendered = page::rendered(&page);
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(path, rendered).unwrap();
+    } else {
+        assert!(
+            page == rendered,
+            "docs/ecs.md is out of date; run `UPDATE_GOLDEN=1 cargo test -p m365-plugin --test golden --test ecs`"
+        );
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Raw records in, OCSF 1.8.0 events out.
+//! Raw records in, OCSF 1.8.0 events out; on request as documents of the Elastic Common Schema, which [`crate::ecs`] makes of the events.
 //!
 //! Invariant: every line that comes in is counted once, as normalised, rejected or filtered; no record can stop a batch, and no
 //! event leaves that its schema refuses.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::source::{Found, find, same};
+use super::source::{Found, find, find_one, same};
 use super::tables::{How, Kind, Line, To};
 use crate::normalize::event::{Members, Value};
 use crate::normalize::record::{Node, Object};
@@ -56,25 +56,40 @@ impl<'e> Document<'e> {
             self.put(field, Value::Text(Cow::Borrowed(text)));
             return;
         }
-        let mut found = Vec::new();
-        find(object, line.path, &mut found);
-        if found.is_empty() {
-            return;
+        if line.path.iter().any(|step| step.items) {
+            let mut found = Vec::new();
+            find(object, line.path, &mut found);
+            if !found.is_empty() {
+                self.convert(&found, &line.how);
+            }
+        } else if let Some(found) = find_one(object, line.path) {
+            self.convert(std::slice::from_ref(&found), &line.how);
         }
-        match &line.how {
-            How::Form(places) => self.form(&found, places, true),
-            How::CopyForm(place) => self.form(&found, &[place], false),
-            How::EachForm(field, members) => self.each(&found, field, members),
+    }
+
+    fn convert(&mut self, found: &[Found<'e>], how: &How) {
+        match how {
+            How::Form(places) => self.form(found, places, true),
+            How::CopyForm(place) => self.form(found, &[place], false),
+            How::EachForm(field, members) => self.each(found, field, members),
             How::Hashes(fields) => found.iter().for_each(|found| self.hashes(found, fields)),
             How::Point(field) => found.iter().for_each(|found| self.point(found.node, field)),
-            How::Url(fields) => self.url(&found, fields),
-            _ => self.values(&found, &line.how),
+            How::Url(fields) => self.url(found, fields),
+            _ => self.values(found, how),
         }
     }
 
     /// Single values, of which a field that is no list takes one only.
     fn values(&mut self, found: &[Found<'e>], how: &How) {
         let Some((field, list)) = field(how) else { return };
+        if let ([only], false) = (found, list)
+            && !matches!(only.node, Node::Array(_))
+        {
+            if value(only.node, how).is_some_and(|value| self.put(field, value)) && !stays(how) {
+                only.take();
+            }
+            return;
+        }
         let mut values: Vec<Value<'e>> = Vec::new();
         for found in found {
             let own: Option<Vec<_>> = match found.node {
@@ -122,9 +137,9 @@ impl<'e> Document<'e> {
             if seen.contains(field) {
                 continue;
             }
-            let mut found = Vec::new();
-            find(object, line.path, &mut found);
-            let Some(own) = found.first().and_then(|found| value(found.node, &line.how)) else { continue };
+            let Some(own) = find_one(object, line.path).and_then(|found| value(found.node, &line.how)) else {
+                continue;
+            };
             seen.push(field);
             if let Some(earlier) = self.get(field) {
                 occupied = true;
@@ -143,9 +158,7 @@ impl<'e> Document<'e> {
         // What would be taken now is no longer there for further lines.
         let mut gone: Vec<*const Node<'e>> = Vec::with_capacity(place.len());
         for line in place {
-            let mut found = Vec::new();
-            find(object, line.path, &mut found);
-            let Some(node) = found.first().map(|found| found.node) else { continue };
+            let Some(node) = find_one(object, line.path).map(|found| found.node) else { continue };
             let Some((field, list)) = field(&line.how).filter(|_| !gone.contains(&std::ptr::from_ref(node))) else {
                 continue;
             };

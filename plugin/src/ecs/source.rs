@@ -24,13 +24,25 @@ impl Found<'_> {
     }
 }
 
+/// What a path without lists leads to, unless it was taken.
+pub fn find_one<'e>(object: &'e Object<'e>, path: &[Step]) -> Option<Found<'e>> {
+    let (last, way) = path.split_last()?;
+    let mut object = object;
+    for step in way {
+        object = left(object, step)?.value.as_object()?;
+    }
+    let member = left(object, last)?;
+    Some(Found { node: &member.value, member: Some(member) })
+}
+
+fn left<'e>(object: &'e Object<'e>, step: &Step) -> Option<&'e Member<'e>> {
+    object.member(step.name).filter(|member| !member.is_taken())
+}
+
 /// Everything that a path leads to and that was not taken, in the order of the event.
 pub fn find<'e>(object: &'e Object<'e>, path: &[Step], found: &mut Vec<Found<'e>>) {
     let Some((step, rest)) = path.split_first() else { return };
-    let Some(member) = object.members().iter().find(|member| member.name == step.name) else { return };
-    if member.is_taken() {
-        return;
-    }
+    let Some(member) = left(object, step) else { return };
     if step.items {
         for node in member.value.items() {
             match node {

@@ -194,8 +194,9 @@ impl<'a> Object<'a> {
         &self.members
     }
 
+    /// A member of this name, taken or not.
     #[inline]
-    fn member(&self, name: &str) -> Option<&Member<'a>> {
+    pub fn member(&self, name: &str) -> Option<&Member<'a>> {
         self.tagged(tag(name), name)
     }
 

@@ -18,6 +18,26 @@ fn normalize_turns_a_record_into_a_valid_event() {
 }
 
 #[test]
+fn normalize_writes_documents_of_the_elastic_common_schema() {
+    let arguments = ["normalize", "--format", "ecs", "--stream", "office365.azure-ad"];
+    let output = run_with_input(&arguments, RECORD.as_bytes());
+    assert_code(&output, 0);
+    let documents = json_lines(&output.stdout);
+    assert_eq!(documents.len(), 1);
+    assert_eq!(documents[0]["@timestamp"], "2026-05-04T03:02:01.000Z");
+    assert_eq!(documents[0]["event"]["outcome"], "failure");
+    assert_eq!(documents[0]["source"]["ip"], "203.0.113.9");
+    assert_eq!(documents[0]["m365"]["class_uid"], 3002);
+    assert_code(&run_with_input(&["validate", "--schema", "events/ecs"], &output.stdout), 0);
+
+    let mut broken = documents[0].clone();
+    broken["source"]["ip"] = serde_json::json!("nowhere");
+    let output = run_with_input(&["validate", "--schema", "events/ecs"], format!("{broken}\n").as_bytes());
+    assert_code(&output, 1);
+    assert!(stderr(&output).contains("standard input:1: /source/ip:"), "{}", stderr(&output));
+}
+
+#[test]
 fn rejects_are_told_with_line_reason_and_bytes_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let rejects = folder.path().join("rejects.ndjson");

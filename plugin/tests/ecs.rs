@@ -253,7 +253,10 @@ fn of_several_different_things_none_is_taken_for_the_one() {
     assert_eq!(one["event"]["kind"], json!("alert"));
     assert_eq!(one["event"]["category"], json!(["intrusion_detection", "malware"]));
 
-    let two = document_of(&event(json!([file("a.exe"), file("b.exe")])));
+    let mut event_of_two = event(json!([file("a.exe"), file("b.exe")]));
+    event_of_two["actor"] = json!({"user": {"name": "alice", "groups": [{"uid": "g1"}, {"name": "Finance"}]}});
+    let two = document_of(&event_of_two);
+    assert_eq!(two["user"], json!({"name": "alice"}), "the id of one group isn't put beside the name of another");
     assert_eq!(two["file"], Value::Null);
     assert_eq!(two["m365"]["evidences"], json!([file("a.exe"), file("b.exe")]));
 }

@@ -294,6 +294,34 @@ fn values_are_written_as_ecs_writes_them() {
 }
 
 #[test]
+fn a_mail_to_thousands_takes_no_time_that_grows_with_their_square() {
+    let mail = |recipients: usize| {
+        let to: Vec<String> = (0..recipients).map(|n| format!("u{n}@contoso.com")).collect();
+        let files: Vec<Value> = (0..recipients).map(|n| json!({"name": format!("{n}.txt"), "type_id": 1})).collect();
+        json!({
+            "class_uid": 4009, "activity_id": 1, "time": 1, "severity_id": 1, "status_id": 1,
+            "metadata": {"uid": "u", "event_code": "Send", "log_name": "msft_o365_exchange_online_raw"},
+            "email": {"to": to, "files": files}, "to": to
+        })
+        .to_string()
+    };
+    let fastest = |event: &str| {
+        let once = || {
+            let start = std::time::Instant::now();
+            let mut out = Vec::new();
+            document(event.as_bytes(), &mut out).unwrap();
+            (start.elapsed(), out)
+        };
+        (0..4).map(|_| once()).min_by_key(|(time, _)| *time).unwrap()
+    };
+    let ((few, _), (many, out)) = (fastest(&mail(500)), fastest(&mail(20_000)));
+    assert!(many < few * 40 * 8, "{few:?} for 500, {many:?} for 20,000");
+    let document: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(document["email"]["to"]["address"].as_array().unwrap().len(), 20_000);
+    assert_eq!(document["email"]["attachments"][19_999], json!({"file": {"name": "19999.txt"}}));
+}
+
+#[test]
 fn what_is_no_event_is_refused_with_a_reason() {
     let refused = |text: &str| document(text.as_bytes(), &mut Vec::new()).unwrap_err();
     assert!(refused("[]").contains("an array"));

@@ -150,7 +150,12 @@ fn value(name: &str, field: &Field) -> Result<Value, String> {
         "nested" => object(),
         other => return Err(format!("ecs/fields.tsv: no schema is made here of `{other}`, the type of `{name}`")),
     };
-    Ok(if field.list { json!({"type": "array", "minItems": 1, "uniqueItems": true, "items": single}) } else { single })
+    // The same attachment can be there twice.
+    Ok(if field.list {
+        json!({"type": "array", "minItems": 1, "uniqueItems": field.kind != "nested", "items": single})
+    } else {
+        single
+    })
 }
 
 fn object() -> Value {

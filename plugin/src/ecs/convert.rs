@@ -4,6 +4,7 @@
 //! goes into a place whole: only where nothing is, or where what is there agrees with it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -38,10 +39,32 @@ impl<'e> Document<'e> {
 
     /// Adds to a field that is a list, unless the value is there.
     pub fn append(&mut self, field: &'static str, value: Value<'e>) {
-        match self.fields.iter_mut().find(|(name, _)| *name == field) {
-            Some((_, Value::List(items))) if items.contains(&value) => {}
-            Some((_, Value::List(items))) => items.push(value),
-            _ => self.fields.push((field, Value::List(vec![value]))),
+        let items = self.list(field);
+        if !items.contains(&value) {
+            items.push(value);
+        }
+    }
+
+    /// As [`Document::append`], for values of which there can be thousands.
+    fn extend(&mut self, field: &'static str, values: Vec<Value<'e>>) {
+        let items = self.list(field);
+        let mut texts: BTreeSet<&'e str> = items.iter().filter_map(borrowed).collect();
+        for value in values {
+            if borrowed(&value).map_or_else(|| !items.contains(&value), |text| texts.insert(text)) {
+                items.push(value);
+            }
+        }
+    }
+
+    fn list(&mut self, field: &'static str) -> &mut Vec<Value<'e>> {
+        let place = self.fields.iter().position(|(name, value)| *name == field && matches!(value, Value::List(_)));
+        let place = place.unwrap_or_else(|| {
+            self.fields.push((field, Value::List(Vec::new())));
+            self.fields.len() - 1
+        });
+        match &mut self.fields[place].1 {
+            Value::List(items) => items,
+            _ => unreachable!("only a list is looked for, and a list is made"),
         }
     }
 
@@ -102,7 +125,7 @@ impl<'e> Document<'e> {
         }
         let Some(first) = values.first() else { return };
         if list {
-            values.into_iter().for_each(|value| self.append(field, value));
+            self.extend(field, values);
         } else if values.iter().any(|value| value != first) || !self.put(field, values.swap_remove(0)) {
             return;
         }
@@ -185,7 +208,7 @@ impl<'e> Document<'e> {
             members.iter().for_each(|line| item.follow(object, line));
             let fields = item.into_fields();
             if !fields.is_empty() {
-                self.append(field, Value::Open(super::nested(fields)));
+                self.list(field).push(Value::Open(super::nested(fields)));
             }
         }
     }
@@ -247,6 +270,14 @@ impl<'e> Document<'e> {
 fn objects<'e>(found: &[Found<'e>]) -> Option<Vec<&'e Object<'e>>> {
     let objects: Option<Vec<_>> = found.iter().map(|found| found.node.as_object()).collect();
     objects.filter(|objects| !objects.is_empty())
+}
+
+/// The text of a value that borrows it from the event.
+fn borrowed<'e>(value: &Value<'e>) -> Option<&'e str> {
+    match value {
+        Value::Text(Cow::Borrowed(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// Whether the event keeps the value as well.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use m365_sim::{Faults, Options, Quotas};
 
-use crate::harness::{Tenant, assert_code, json_lines, program, run, stderr};
+use crate::harness::{Tenant, assert_code, json_lines, program, run, run_with_input, stderr};
 
 #[test]
 fn everything_is_delivered_exactly_once_and_stays_so_on_the_next_run() {
@@ -66,6 +66,21 @@ fn raw_records_are_wrapped_with_their_dataset() {
             ("office365.sharepoint".to_owned(), "msft_o365_sharepoint_online_raw".to_owned()),
         ])
     );
+}
+
+#[test]
+fn a_sink_takes_documents_of_the_elastic_common_schema() {
+    let tenant = Tenant::new(100);
+    let config = tenant.configure("");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("format = \"ocsf\"", "format = \"ecs\"")).unwrap();
+    assert_code(&tenant.collect(&config), 0);
+    let documents = std::fs::read(tenant.path("events.ndjson")).unwrap();
+    assert!(json_lines(&documents).iter().all(|document| document["ecs"]["version"] == "9.4.0"));
+    let output = run_with_input(&["validate", "--schema", "events/ecs"], &documents);
+    assert_code(&output, 0);
+    let records: u32 = tenant.delivered().values().flat_map(BTreeMap::values).sum();
+    assert!(json_lines(&documents).len() >= records as usize && records > 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use url::{Host, Url};
 
 use super::{Failure, Global, exit_codes};
 use crate::clock;
-use crate::config::{Config, stream_matches};
+use crate::config::{Config, SinkFormat, stream_matches};
 use crate::entra::{Credentials, Endpoints, Tenant, TokenSource};
 use crate::guest::{GuestLimits, Plugin, StreamDescription};
 use crate::http::{self, Allow, Cancel, Client, ProxyUrl, QuotaRule, Timeouts, TokenProvider as _, Transport};
@@ -347,6 +347,10 @@ pub(super) fn settings(config: &Config, tenant: &str, endpoints: &Endpoints) -> 
         if let Ok(Value::Object(part)) = part {
             settings.extend(part);
         }
+    }
+    // All sinks of events take the same format.
+    if config.sinks.iter().any(|sink| sink.format == SinkFormat::Ecs) {
+        settings.insert("format".to_owned(), json!("ecs"));
     }
     Value::Object(settings).to_string()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Config, SinkConfig, SinkKind, json_schema};
+use super::{Config, SinkConfig, SinkFormat, SinkKind, json_schema};
 
 /// Why a configuration can't be used. The text says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +136,13 @@ fn check_sense(config: &Config) -> Result<(), ConfigError> {
     if config.sinks.is_empty() {
         return Err(ConfigError::new("`sinks` is empty. Name at least one sink, or leave it out for standard output."));
     }
+    let has = |format| config.sinks.iter().any(|sink| sink.format == format);
+    if has(SinkFormat::Ocsf) && has(SinkFormat::Ecs) {
+        return Err(ConfigError::new(
+            "Some sinks take `ocsf`, which is the default, and some `ecs`. One run makes events in one of the two: give these sinks \
+             the same `format`, or collect a second time with a `data_dir` of its own.",
+        ));
+    }
     let mut taken: Vec<(String, &str)> = Vec::new();
     for (index, sink) in config.sinks.iter().enumerate() {
         check_sink(index, sink)?;
@@ -259,6 +266,17 @@ mod tests {
     fn a_missing_key_is_named() {
         let message = parse("tenant = \"x\"").unwrap_err().0;
         assert!(message.starts_with("The key `client_id` is missing."), "{message}");
+    }
+
+    #[test]
+    fn events_come_in_one_format() {
+        let sinks = |formats: &[&str]| {
+            let sink =
+                |(path, format)| format!("[[sinks]]\ntype = \"file\"\npath = \"{path}\"\nformat = \"{format}\"\n");
+            formats.iter().enumerate().map(sink).collect::<String>()
+        };
+        assert!(error(&sinks(&["ocsf", "raw", "ecs"])).contains("one of the two"));
+        assert!(parse(&format!("{GOOD}\n{}", sinks(&["ecs", "raw", "ecs"]))).is_ok());
     }
 
     #[test]

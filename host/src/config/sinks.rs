@@ -27,6 +27,8 @@ pub enum SinkFormat {
     /// Normalised OCSF events.
     #[default]
     Ocsf,
+    /// The same events as documents of the Elastic Common Schema. The sinks of one run take events in one of the two.
+    Ecs,
     /// Records as they came, each wrapped with its dataset, vendor and product.
     Raw,
 }
@@ -67,7 +69,7 @@ pub struct SinkConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub name: Option<String>,
-    /// What is delivered: `ocsf` or `raw`.
+    /// What is delivered: `ocsf`, `ecs` or `raw`.
     #[serde(default)]
     pub format: SinkFormat,
     /// The streams that this sink takes, by name or by group such as `office365.*`. The default is all.

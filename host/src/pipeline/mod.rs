@@ -206,7 +206,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         until_caught_up: run.until_caught_up,
         patience: Patience { cancel: run.cancel.clone(), hurry: hurry.clone(), finite: run.until_caught_up },
         cancel: run.cancel,
-        wants_events: wanted(crate::config::SinkFormat::Ocsf),
+        wants_events: &wanted(crate::config::SinkFormat::Ocsf) | &wanted(crate::config::SinkFormat::Ecs),
         wants_raw: wanted(crate::config::SinkFormat::Raw),
         suspects,
         interruptible: run.interruptible,

@@ -111,7 +111,7 @@ impl Outputs {
                 .enumerate()
                 .filter(|(_, part)| only.is_some() || lane.output.route.takes(part.stream, part.dataset))
                 .map(|(place, part)| {
-                    (place, if lane.output.format == SinkFormat::Ocsf { part.events } else { part.raw })
+                    (place, if lane.output.format == SinkFormat::Raw { part.raw } else { part.events })
                 })
                 .filter(|(_, block)| !block.is_empty())
                 .unzip();

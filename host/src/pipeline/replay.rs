@@ -120,7 +120,10 @@ impl Work {
                 return leave(format!("the sink {sink} that refused it is not in the configuration"));
             }
             Some(sink) => self.line(way, &dataset, sink, letters),
-            None if !self.outputs.wants(SinkFormat::Ocsf, &way.stream, &dataset) => {
+            None if ![SinkFormat::Ocsf, SinkFormat::Ecs]
+                .iter()
+                .any(|format| self.outputs.wants(*format, &way.stream, &dataset)) =>
+            {
                 return leave(format!("no sink takes events of {}", way.stream));
             }
             None => self.record(way, &dataset, letters),

@@ -289,7 +289,9 @@ fn resource<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Eve
         message.set(attr::DATA, web_resource::take_members(context, record, &DATA));
         resources.push(message);
     } else {
-        resources.push(place(context, record)?);
+        let place = place(context, record)?;
+        resources.extend(item(context, record, &place));
+        resources.push(place);
     }
     let mut event = if context.rule.class_uid == 6001 { context.event() } else { context.event_of(6001) };
     caller::write(context, record, &mut event);
@@ -302,6 +304,18 @@ fn listed_message<'r>(context: &Context<'r>, message: &'r Object<'r>) -> Option<
     let mut resource = web_resource::new("Teams message", message.peek_str("Id"), None)?;
     resource.set(attr::DATA, web_resource::members(context, message, &["Id"]));
     Some(resource)
+}
+
+/// What lies in that place and was dealt with, such as a shift.
+fn item<'r>(context: &Context<'r>, record: &'r Object<'r>, place: &Attributes<'r>) -> Option<Attributes<'r>> {
+    let uid = text(record, "ObjectId")?;
+    if [attr::UID, attr::NAME].iter().any(|name| place.text(*name) == Some(uid)) {
+        return None;
+    }
+    let kind = if context.rule.object.is_empty() { "Item" } else { context.rule.object };
+    let item = web_resource::new(kind, Some(uid), None)?;
+    users::take_real(record, "ObjectId");
+    Some(item)
 }
 
 /// A channel, a chat, a team, or whatever the record names.

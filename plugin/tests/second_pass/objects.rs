@@ -204,6 +204,8 @@ fn object(raw: &Value, event: &Value) -> Option<String> {
         }
         // A quarantined message, by the network's id of it.
         (Some(65), _) => text(raw, "NetworkMessageId").map(str::to_owned),
+        // Of a session of Teams, it is the client.
+        (Some(25), 3002) => None,
         // Findings and mail have ids of their own, which are compared above.
         (_, 2004 | 4009) => None,
         // A group of a site, of which `ObjectId` is the site: its name is in the event's data, or is the new one.

@@ -92,7 +92,8 @@ fn activity(record: &Value) -> Option<Vec<i64>> {
     let workload = text(record, "Workload").unwrap_or_default();
     let Some(status) = text(record, "ResultStatus") else {
         let logs_deeds = ["SharePoint", "OneDrive", "MicrosoftTeams", "MicrosoftForms", "PowerBI"].contains(&workload);
-        return Some(vec![if logs_deeds { 1 } else { 0 }]);
+        let says_so = operation.ends_with("Failure") || operation.ends_with("Failed");
+        return Some(vec![if says_so { 2 } else { i64::from(logs_deeds) }]);
     };
     Some(vec![match status.to_lowercase().as_str() {
         "success" | "succeeded" | "successful" | "true" | "ok" => 1,

@@ -170,7 +170,7 @@ fn help_is_complete() {
     let output = run(&["--help"]);
     assert_code(&output, 0);
     let text = stdout(&output);
-    for command in ["demo", "run", "normalize", "validate", "schema", "streams", "check", "Exit codes"] {
+    for command in ["demo", "run", "normalize", "validate", "schema", "streams", "check", "drift", "Exit codes"] {
         assert!(text.contains(command), "{command}");
     }
     for command in ["demo", "run", "normalize", "validate", "schema", "streams", "check"] {

@@ -8,6 +8,7 @@ mod components;
 mod coverage;
 mod dead_letters;
 mod demonstration;
+mod drift;
 mod failing_receiver;
 mod failing_sink;
 mod harness;

@@ -5,6 +5,7 @@ mod collect;
 mod coverage;
 mod dead_letters;
 mod demo;
+mod drift;
 mod failure;
 mod normalize;
 mod plugin;
@@ -65,6 +66,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Show what was listed and read of each stream, how often, and what is missing: gaps first.
     Coverage(coverage::Coverage),
+    /// Show what records held that the plugin doesn't know: record types, operations, fields, values.
+    Drift(drift::Drift),
 }
 
 /// Parses the arguments and runs the command.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.run(&cli.global),
         Command::DeadLetters(command) => command.run(&cli.global),
         Command::Coverage(command) => command.run(),
+        Command::Drift(command) => command.run(),
     };
     match result {
         Ok(code) => code,

@@ -38,6 +38,12 @@ impl Run {
         tracing::info!(streams = connection.streams.len(), data_dir = %config.data_dir.display(), "Collecting.");
         let (summary, sinks) = connection.collect(&config, self.until_caught_up)?;
         eprint!("{}\n{}", table(&summary), sink_table(&sinks));
+        if summary.values().any(|(_, status)| status.unknown > 0) {
+            eprintln!(
+                "m365-pipe: records held record types, operations, fields or values that the plugin doesn't know, counted above as UNKNOWN. `m365-pipe drift -c {}` lists them.",
+                self.config.display()
+            );
+        }
         for gap in gaps(&summary) {
             eprintln!("m365-pipe: {gap}");
         }
@@ -85,7 +91,8 @@ fn sink_table(sinks: &[SinkMark]) -> String {
 }
 
 fn table(summary: &Summary) -> String {
-    let header = ["STREAM", "RECORDS", "DELIVERED", "REJECTED", "DUPLICATES", "EVENTS", "LOST PIECES", "SECONDS"];
+    let header =
+        ["STREAM", "RECORDS", "DELIVERED", "REJECTED", "DUPLICATES", "EVENTS", "LOST PIECES", "UNKNOWN", "SECONDS"];
     let rows: Vec<Vec<String>> = summary
         .iter()
         .map(|(stream, (counts, status))| {
@@ -97,6 +104,7 @@ fn table(summary: &Summary) -> String {
                 counts.duplicates.to_string(),
                 counts.events.to_string(),
                 counts.lost.to_string(),
+                status.unknown.to_string(),
                 format!("{:.1}", status.last_commit.as_secs_f32()),
             ]
         })

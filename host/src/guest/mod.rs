@@ -13,7 +13,7 @@ mod plugin;
 
 pub use bindings::{
     Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Operation, Output, PluginDescription, Reject, Severity,
-    Split, StreamDescription,
+    Split, StreamDescription, Unknown, UnknownKind,
 };
 pub use instance::{GuestError, Reader, SourceInstance, TransformInstance};
 pub use limits::{GuestLimits, WhenStuck};

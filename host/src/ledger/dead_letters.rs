@@ -402,6 +402,7 @@ mod tests {
             keys: Vec::new(),
             dead_letters: letters.to_vec(),
             counts: Counts { rejected: letters.len() as u64, ..Counts::default() },
+            unknown: Vec::new(),
         };
         ledger.commit(&[delivered], &[], now).unwrap();
     }

@@ -6,6 +6,7 @@
 
 mod coverage;
 mod dead_letters;
+mod drift;
 mod key_runs;
 mod keys;
 mod report;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use dead_letters::{DeadLetter, LetterFilter, LetterGroup, Replayed, StoredLetter};
+pub use drift::{DriftRow, kind_name, read_drift};
 pub use keys::{Key, KeyReader};
 pub use report::{Coverage, Gap, Late, Listed, StreamCoverage, Stretch};
 pub use sinks::SinkMark;
@@ -31,7 +33,7 @@ pub use untold::Untold;
 
 use key_runs::KeyIndex;
 
-use crate::guest::{Discovery, Split};
+use crate::guest::{Discovery, Split, Unknown};
 
 /// Why the ledger can't be used. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +160,8 @@ pub struct Delivered {
     pub dead_letters: Vec<DeadLetter>,
     /// What to add to the stream's counts.
     pub counts: Counts,
+    /// What the plugin didn't know in the records.
+    pub unknown: Vec<Unknown>,
 }
 
 /// The store. Shared between threads; writing is one at a time.
@@ -463,6 +467,7 @@ fn commit_chunk(transaction: &rusqlite::Transaction<'_>, chunk: &Delivered, now_
         }
     }
     add_counts(transaction, &chunk.stream, &chunk.counts)?;
+    drift::store(transaction, &chunk.stream, &chunk.unknown, now_ms)?;
     Ok(letter_bytes)
 }
 

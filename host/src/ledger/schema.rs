@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// Grows by one with every change of the tables, together with a step that brings older ledgers along.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS identity (tenant_and_plugin TEXT NOT NULL);
@@ -53,6 +53,7 @@ pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result
     super::sinks::prepare(&transaction)?;
     super::dead_letters::prepare(&transaction)?;
     super::suspects::prepare(&transaction)?;
+    super::drift::prepare(&transaction)?;
     // What format 1 kept in other tables; it does nothing where that was done.
     super::coverage::take_over(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;

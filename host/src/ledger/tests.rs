@@ -31,6 +31,7 @@ fn delivered(id: &str, progress: Progress, records: &[&[u8]]) -> Delivered {
         keys: records.iter().map(|record| Key::of("s", record)).collect(),
         dead_letters: Vec::new(),
         counts: Counts { records: records.len() as u64, ..Counts::default() },
+        unknown: Vec::new(),
     }
 }
 

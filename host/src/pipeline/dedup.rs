@@ -70,6 +70,7 @@ mod tests {
             keys,
             dead_letters: Vec::new(),
             counts: Counts::default(),
+            unknown: Vec::new(),
         };
         ledger.commit(&[delivered], &[], 0).unwrap();
     }

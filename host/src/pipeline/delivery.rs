@@ -6,6 +6,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::drift::Watch;
 use super::outputs::{Outputs, Part};
 use super::patience::Halt;
 use super::{Shared, gap_events, now_ms};
@@ -34,7 +35,10 @@ pub(super) struct Delivery {
 
 /// Runs until every reader has ended, or the run has to.
 pub(super) fn run(shared: &Shared, mut outputs: Outputs, inbox: &Receiver<Delivery>) {
-    match work(shared, &mut outputs, inbox) {
+    let mut watch = Watch::new();
+    let ended = work(shared, &mut outputs, &mut watch, inbox);
+    watch.tell();
+    match ended {
         Ok(()) | Err(Halt::Stopped) => {}
         Err(Halt::Failed(error)) => {
             shared.fail(error);
@@ -44,7 +48,7 @@ pub(super) fn run(shared: &Shared, mut outputs: Outputs, inbox: &Receiver<Delive
     }
 }
 
-fn work(shared: &Shared, outputs: &mut Outputs, inbox: &Receiver<Delivery>) -> Result<(), Halt> {
+fn work(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, inbox: &Receiver<Delivery>) -> Result<(), Halt> {
     let mut swept = Instant::now();
     let mut told = swept;
     loop {
@@ -54,6 +58,7 @@ fn work(shared: &Shared, outputs: &mut Outputs, inbox: &Receiver<Delivery>) -> R
                 outputs.tick(&shared.patience, &shared.ledger)?;
                 gap_events::tell(shared, outputs, false)?;
                 sweep(shared, &mut swept);
+                watch.tell_daily();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return gap_events::tell(shared, outputs, true),
@@ -71,7 +76,8 @@ fn work(shared: &Shared, outputs: &mut Outputs, inbox: &Receiver<Delivery>) -> R
                 Err(TryRecvError::Disconnected) => last = true,
             }
         }
-        deliver(shared, outputs, group)?;
+        deliver(shared, outputs, watch, group)?;
+        watch.tell_daily();
         if last {
             return gap_events::tell(shared, outputs, true);
         }
@@ -94,12 +100,12 @@ fn sweep(shared: &Shared, swept: &mut Instant) {
     }
 }
 
-fn deliver(shared: &Shared, outputs: &mut Outputs, mut group: Vec<Delivery>) -> Result<(), Halt> {
+fn deliver(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, mut group: Vec<Delivery>) -> Result<(), Halt> {
     // Before anything goes out: a sink that can't take back would get it again after a restart.
     let letters: u64 = group.iter().flat_map(|delivery| &delivery.delivered.dead_letters).map(DeadLetter::size).sum();
     if group.len() > 1 && shared.ledger.check_room_for_letters(letters).is_err() {
         // Together they have no room. What fits is delivered, so that the warning comes before the halt.
-        return group.into_iter().try_for_each(|delivery| deliver(shared, outputs, vec![delivery]));
+        return group.into_iter().try_for_each(|delivery| deliver(shared, outputs, watch, vec![delivery]));
     }
     if letters > 0 || outputs.may_refuse() {
         shared.patience.attempt("Delivery", || shared.ledger.check_room_for_letters(letters))?;
@@ -126,6 +132,9 @@ fn deliver(shared: &Shared, outputs: &mut Outputs, mut group: Vec<Delivery>) -> 
     for chunk in &delivered {
         shared.in_flight.release(&chunk.keys);
         shared.board.count(&chunk.stream, &chunk.counts);
+        if !chunk.unknown.is_empty() {
+            shared.board.unknown(&chunk.stream, watch.add(&chunk.stream, &chunk.unknown));
+        }
         if chunk.progress == Progress::Done {
             shared.queue.finished(&chunk.stream, &chunk.split);
         }

@@ -8,6 +8,7 @@ mod budget;
 mod dedup;
 mod delivery;
 mod discovery;
+mod drift;
 mod gap_events;
 mod outputs;
 mod patience;

@@ -162,6 +162,7 @@ impl Worker<'_> {
 
         let mut events = Vec::new();
         let mut dead_letters = Vec::new();
+        let mut unknown = Vec::new();
         let mut without_event = 0;
         if self.shared.wants_events.contains(stream) && batch.count > 0 {
             let transformer = self.careful.as_mut().unwrap_or(&mut self.transformer);
@@ -179,6 +180,7 @@ impl Worker<'_> {
             without_event = counts.rejected + counts.filtered;
             dead_letters = letters(&pending.split.id, &batch, output.rejects);
             events = output.batch.data;
+            unknown = output.unknown;
         }
         counts.delivered = u64::from(batch.count) - without_event;
         let raw = if self.shared.wants_raw.contains(stream) { self.wrap(stream, &batch) } else { Vec::new() };
@@ -195,6 +197,7 @@ impl Worker<'_> {
                 keys,
                 dead_letters,
                 counts,
+                unknown,
             },
         }))
     }

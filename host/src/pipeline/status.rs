@@ -38,6 +38,8 @@ pub struct StreamStatus {
     pub last_commit: Duration,
     /// Stretches that were declared gaps in this run.
     pub gaps: usize,
+    /// How many different things the plugin didn't know in this run's records.
+    pub unknown: usize,
     /// The code of what blocks or last blocked it.
     blocked_by: String,
     /// Failures of discovery in a row.
@@ -69,6 +71,11 @@ impl Board {
     /// Stretches were declared gaps.
     pub(super) fn gaps(&self, stream: &str, gaps: usize) {
         self.with(stream, |status| status.gaps += gaps);
+    }
+
+    /// So many different things were unknown so far.
+    pub(super) fn unknown(&self, stream: &str, things: usize) {
+        self.with(stream, |status| status.unknown = things);
     }
 
     /// Something failed that is tried again.

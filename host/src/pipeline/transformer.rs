@@ -61,6 +61,7 @@ impl Transformer {
                 batch: Batch { count: 0, data: Vec::new() },
                 rejects: vec![Reject { index: 0, code, message: reason }],
                 filtered: 0,
+                unknown: Vec::new(),
             });
         }
         tracing::warn!(
@@ -79,6 +80,7 @@ impl Transformer {
         output.batch.count += rest.batch.count;
         output.batch.data.extend_from_slice(&rest.batch.data);
         output.filtered += rest.filtered;
+        output.unknown.extend(rest.unknown);
         output
             .rejects
             .extend(rest.rejects.into_iter().map(|reject| Reject { index: reject.index + first.count, ..reject }));

@@ -205,7 +205,11 @@ impl<'r> Context<'r> {
 
     /// A new event of another class, for when the rule's can't be filled; the activity by the words of the operation.
     pub fn event_of(&self, class_uid: u32) -> Event<'r> {
-        Event::new(class_uid, tables::by_verb(class_uid, self.operation), self.operation)
+        let activity = match class_uid {
+            3004 => tables::weaker_activity(self.rule, self.operation),
+            other => tables::by_verb(other, self.operation),
+        };
+        Event::new(class_uid, activity, self.operation)
     }
 
     /// JSON that is text inside the record, as a tree; none if it isn't JSON.

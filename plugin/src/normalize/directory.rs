@@ -74,7 +74,7 @@ fn class<'r>(
             (3006, 3) if subgroup => (3006, 7),
             (3006, 4) if subgroup => (3006, 8),
             (class, activity) if can_fill(class, change) => (class, activity),
-            _ => (3004, tables::by_verb(3004, context.operation)),
+            _ => (3004, tables::weaker_activity(rule, context.operation)),
         };
     }
     // A name that no table knows: by its category, if the target is of that kind.

@@ -94,7 +94,10 @@ fn thing<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Attributes
             continue;
         }
         let kind = match naming.kind {
-            "Item" => record.peek_str("ArtifactKind").unwrap_or("Item"),
+            "Item" => record.peek_str("ArtifactKind").unwrap_or(match context.rule.object {
+                "" => "Item",
+                object => object,
+            }),
             "" => record.peek_str("EntityName").unwrap_or("Record"),
             kind => kind,
         };

@@ -172,6 +172,15 @@ pub fn activity(rule: Rule, operation: &str) -> i64 {
     }
 }
 
+/// The activity in Entity Management of an operation whose own class can't be filled: by verb, else Update, since who grants, changes
+/// an account or a group changes what the record is about.
+pub fn weaker_activity(rule: Rule, operation: &str) -> i64 {
+    match by_verb(3004, operation) {
+        99 if matches!(rule, Rule { class_uid: 3001 | 3005 | 3006, activity: Activity::Id(id), .. } if id != 99) => 3,
+        id => id,
+    }
+}
+
 /// The activity that the words of an operation's name say, in a class that verbs.tsv knows; else 99.
 ///
 /// `Verb-Noun`: the verb. A name with blanks: without a leading Bulk or Auto and without what is in brackets, the first word,
@@ -254,6 +263,15 @@ mod tests {
         assert_eq!(by_verb(6001, "Unheard"), 99);
         assert_eq!(by_verb(6001, ""), 99);
         assert_eq!(meaning(123_456, "DeleteThing"), (6003, 4));
+    }
+
+    #[test]
+    fn a_grant_that_names_nobody_is_a_change() {
+        let (rule, _) = rule(record_type(8), "Consent to application.");
+        assert_eq!(weaker_activity(rule, "Consent to application"), 3);
+        let (rule, _) = super::rule(record_type(8), "Remove member from role");
+        assert_eq!(weaker_activity(rule, "Remove member from role"), 4);
+        assert_eq!(weaker_activity(FALLBACK, "Unheard"), 99);
     }
 
     #[test]

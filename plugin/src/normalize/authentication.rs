@@ -384,7 +384,7 @@ fn activity_target<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r
     let told = [name, uid];
     record.take_same("ObjectId", &told);
     // What is signed in to is an application, whatever kind the claims say.
-    Claims::spend(record, "Target", &[], |id| told.contains(&Some(id)));
+    claims.spend(&[], |id| told.contains(&Some(id)));
 }
 
 /// Operation first, then error number, then error text; `ResultStatus` only if there is nothing else.

@@ -20,7 +20,11 @@ pub struct Claims<'r> {
     pub display_name: Option<&'r str>,
     /// The PUID (type 3).
     pub puid: Option<&'r str>,
+    items: Vec<Item<'r>>,
 }
+
+/// An item that names somebody: where it is, its id, and its type, which is -1 for none.
+type Item<'r> = (&'r Object<'r>, &'r str, i64);
 
 /// The kinds of directory objects that ids are prefixed with.
 const KINDS: [&str; 9] =
@@ -29,17 +33,15 @@ const KINDS: [&str; 9] =
 impl<'r> Claims<'r> {
     /// Reads the items of a list, without taking them.
     pub fn of(record: &'r Object<'r>, list: &str) -> Self {
+        let items: Vec<Item<'r>> = items(record, list).collect();
         let mut claims = Self::default();
         // `User_<guid>` is the best hint of all, so it goes first.
-        for (_, id, _) in claims_of(record, list) {
-            if let Some((kind, guid)) = prefixed(id)
-                && claims.uid.is_none()
-            {
-                claims.kind = Some(kind);
-                claims.uid = Some(guid);
-            }
+        if let Some((kind, guid)) = items.iter().find_map(|(_, id, _)| prefixed(id)) {
+            claims.kind = Some(kind);
+            claims.uid = Some(guid);
         }
-        for (_, id, kind) in claims_of(record, list) {
+        for (_, id, kind) in &items {
+            let (id, kind) = (*id, *kind);
             let place = if claims.uid == Some(id) || claims.kind == Some(id) {
                 continue;
             } else if kind == 3 && is_puid(id) {
@@ -61,24 +63,31 @@ impl<'r> Claims<'r> {
                 *place = Some(id);
             }
         }
+        claims.items = items;
         claims
     }
 
-    /// Takes the items of a list whose id an event tells, with or without one of these kinds before it; and the kinds themselves.
-    pub fn spend(record: &'r Object<'r>, list: &str, kinds: &[&str], told: impl Fn(&str) -> bool) {
-        for (item, id, _) in claims_of(record, list) {
-            let behind = |(kind, guid): (&str, &str)| kinds.contains(&kind) && told(guid);
-            if told(id) || kinds.contains(&id) || prefixed(id).is_some_and(behind) {
-                item.take("ID");
-                item.take("Type");
-            }
-        }
+    /// Takes the items whose id an event tells, with or without one of these kinds before it; and the kinds themselves.
+    pub fn spend(&self, kinds: &[&str], told: impl Fn(&str) -> bool) {
+        self.items.iter().for_each(|item| spend(*item, kinds, &told));
+    }
+
+    /// The same of a list that was read before.
+    pub fn spend_list(record: &'r Object<'r>, list: &str, kinds: &[&str], told: impl Fn(&str) -> bool) {
+        items(record, list).for_each(|item| spend(item, kinds, &told));
     }
 }
 
-/// The items of a list of claims that name somebody: item, id, and type, which is -1 for none. A type that isn't documented is none
-/// of ours.
-fn claims_of<'r>(record: &'r Object<'r>, list: &str) -> impl Iterator<Item = (&'r Object<'r>, &'r str, i64)> {
+fn spend((item, id, _): Item<'_>, kinds: &[&str], told: &impl Fn(&str) -> bool) {
+    let behind = |(kind, guid): (&str, &str)| kinds.contains(&kind) && told(guid);
+    if told(id) || kinds.contains(&id) || prefixed(id).is_some_and(behind) {
+        item.take("ID");
+        item.take("Type");
+    }
+}
+
+/// The items of a list that name somebody. One of a type that isn't documented is none of ours.
+fn items<'r>(record: &'r Object<'r>, list: &str) -> impl Iterator<Item = Item<'r>> {
     record.items(list).iter().filter_map(|item| {
         let item = item.as_object()?;
         let kind = match item.peek("Type") {

@@ -135,17 +135,17 @@ impl<'s, 'r> Converter<'s, 'r> {
             return self.secret(node);
         }
         // Purview writes the parameters of a cmdlet as one text.
+        let Node::Str(text) = node else { return self.value(node) };
         if name.ends_with("Parameters")
             && self.redact != Redact::Keep
-            && let Node::Str(text) = node
             && let Some(text) = without_secrets(text)
         {
             self.note();
             return Some(Value::Text(Cow::Owned(text)));
         }
-        if is_value(name)
+        if text.starts_with(['"', ' ', '\r', '\n'])
+            && is_value(name)
             && self.inside < 3
-            && let Node::Str(text) = node
             && let Some(inner) = quoted(text).and_then(|text| self.untangled.tree(text))
         {
             // The directory writes old and new values as JSON: `"Global Reader"` with its quotation marks.
@@ -154,7 +154,7 @@ impl<'s, 'r> Converter<'s, 'r> {
             self.inside -= 1;
             return value;
         }
-        self.value(node)
+        self.text(text)
     }
 
     /// Remembers the path of what was redacted.

@@ -383,7 +383,7 @@ pub fn person<'r>(record: &'r Object<'r>) -> Person<'r> {
         .iter()
         .find_map(|name| record.take_if(name, |n| n.as_str().filter(|t| is_guid(t))));
     let told = [person.name, person.uid, person.uid_alt, person.full_name];
-    Claims::spend(record, "Actor", &["User", "ServicePrincipal"], |id| told.contains(&Some(id)));
+    claims.spend(&["User", "ServicePrincipal"], |id| told.contains(&Some(id)));
     person
 }
 

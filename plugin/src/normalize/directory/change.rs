@@ -127,7 +127,7 @@ impl<'r> Target<'r> {
                     n.as_str().map(str::trim).filter(|id| told.contains(&Some(id)) || behind(id))
                 });
                 let kinds: &[&str] = if kind { &[self.kind] } else { &[] };
-                Claims::spend(record, "Target", kinds, |id| told.contains(&Some(id)));
+                Claims::spend_list(record, "Target", kinds, |id| told.contains(&Some(id)));
             }
         }
     }

@@ -69,6 +69,8 @@ fn given(value: &str) -> Given<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{
         Given::{Flag, Text},
         parameters,
@@ -88,6 +90,18 @@ mod tests {
                 ("Mode", Text("Enable")),
             ]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text in "(-?[a-z\"'(){} :$é]{0,6}){0,12}") {
+            for (name, value) in parameters(&text).unwrap_or_default() {
+                prop_assert!(text.contains(name));
+                if let Text(value) = value {
+                    prop_assert!(text.contains(value));
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,11 +10,11 @@
 //! Invariant: every word comes from the event, its operation, or the names that the record gives to what the class has no place for;
 //! nothing that redaction covers is said. One line, whatever the names hold.
 
+mod changed;
 mod findings;
 mod words;
 
 use super::{
-    cmdlet_text,
     context::Context,
     event::{Attribute, Event, Value, attr},
     record::{Node, Object},
@@ -195,7 +195,7 @@ fn account<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>,
         };
     } else {
         on(words, user);
-        say_changed(words, record, true);
+        changed::say(words, record, true);
     }
     end(words, event);
 }
@@ -218,60 +218,12 @@ fn entity<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, 
     if let Some(owner) = owner.filter(|owner| Some(*owner) != name) {
         words.say(" of ").name(owner);
     }
-    if let Some(address) = event.text_at(&[attr::ENTITY, attr::USER, attr::FORWARD_ADDR]) {
-        words.say(", forwarding to ").name(address);
-    }
+    changed::forwarding(words, record, event);
     // What was read or deleted was so as a whole, and what is created by no cmdlet has all its properties listed.
     if ![2, 4].contains(&id(event, attr::ACTIVITY_ID)) {
-        say_changed(words, record, id(event, attr::ACTIVITY_ID) != 1);
+        changed::say(words, record, id(event, attr::ACTIVITY_ID) != 1);
     }
     end(words, event);
-}
-
-fn say_changed<'r>(words: &mut Words, record: &'r Object<'r>, properties: bool) {
-    let told = changed(record, properties);
-    if !told.is_empty() {
-        words.say(" (").list(&told).say(")");
-    }
-}
-
-/// Most names that are looked at for what was changed.
-const MAX_CHANGED: usize = 64;
-
-/// The names of what was set or changed: parameters of a cmdlet, modified properties of the directory or of a site.
-fn changed<'r>(record: &'r Object<'r>, properties: bool) -> Vec<&'r str> {
-    // What names the object, says how the cmdlet runs, or sums up the others.
-    const NO_NEWS: [&str; 10] = [
-        "Identity",
-        "Name",
-        "Mailbox",
-        "Force",
-        "Confirm",
-        "WhatIf",
-        "DomainController",
-        "Organization",
-        "Included Updated Properties",
-        "Action Client Name",
-    ];
-    let targets = record.items("targetResources").iter().filter_map(Node::as_object);
-    let modified = [record.items("ModifiedProperties")]
-        .into_iter()
-        .chain(targets.map(|target| target.items("modifiedProperties")))
-        .filter(|_| properties);
-    let names = [record.items("Parameters")].into_iter().chain(modified).flatten().filter_map(|item| {
-        let item = item.as_object()?;
-        item.peek_str("Name").or_else(|| item.peek_str("displayName"))
-    });
-    let in_text = record.peek_str("Parameters").and_then(cmdlet_text::parameters).unwrap_or_default();
-    let names = names.chain(in_text.into_iter().map(|(name, _)| name));
-    let mut told = Vec::new();
-    // Each is compared with those before it, and a sentence needs a few.
-    for name in names.take(MAX_CHANGED).filter(|name| !NO_NEWS.contains(name) && !name.starts_with("TargetId.")) {
-        if !told.contains(&name) {
-            told.push(name);
-        }
-    }
-    told
 }
 
 fn access(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
@@ -303,7 +255,7 @@ fn group<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, e
         words.say("the group ").name(name);
     } else {
         words.say(" on the group ").name(name);
-        say_changed(words, record, true);
+        changed::say(words, record, true);
     }
     end(words, event);
 }

@@ -430,6 +430,11 @@ mod tests {
             Some("-NewPassword [redacted] -Name z")
         );
         assert_eq!(shown("-ClientSecret:abc").as_deref(), Some("-ClientSecret [redacted]"));
+        for odd in
+            ["-Password \"", "-Password (", "-Password ('", "-Secret:", "é-Password é", "-Password -", "--Password x"]
+        {
+            let _ = shown(odd);
+        }
         for plain in ["-Identity x", "-ResetPasswordOnNextLogon $true", "well-known password", "", "-", "-Password"] {
             assert_eq!(shown(plain), None, "{plain}");
         }

@@ -117,6 +117,32 @@ fn on_what() {
 }
 
 #[test]
+fn the_message_names_who_and_from_where() {
+    compare("the message", |record, events| {
+        events.iter().try_for_each(|event| {
+            let message = event["message"].as_str().unwrap_or_default();
+            // A finding's sentence is about whom it was found of, a verdict on mail about the mail.
+            if [json!(2004), json!(2006), json!(4009)].contains(&event["class_uid"]) {
+                return Ok(());
+            }
+            let id = raw::text(&record.value, "UserId").or(raw::text(&record.value, "userPrincipalName"));
+            let known =
+                id.filter(|id| raw::is_something(id) && id.contains('@') && !id.contains('#') && !id.contains(' '));
+            if let Some(id) = known
+                && !message.contains(id)
+            {
+                return Err(format!("{id} is not in: {message}"));
+            }
+            let address = raw::addresses(&record.stream, &record.value).iter().find_map(|text| raw::ip(text));
+            match address.map(|ip| ip.to_string()) {
+                Some(ip) if !message.contains(&ip) => Err(format!("{ip} is not in: {message}")),
+                _ => Ok(()),
+            }
+        })
+    });
+}
+
+#[test]
 fn the_pass_sees_what_is_wrong() {
     // The questions can be failed: each of these events says something else than its record.
     let record = golden().into_iter().find(|r| r.origin == "office365.sharepoint/file_downloaded").unwrap();

@@ -346,7 +346,8 @@ pub fn unknown<'r>() -> Attributes<'r> {
 /// Who acted, in a Management Activity record: the person, taken from `UserId`, `UserKey`, `UserType` and `Actor`.
 pub fn person<'r>(record: &'r Object<'r>) -> Person<'r> {
     let mut person = Person::default();
-    if record.peek_str("UserId").is_some_and(|id| person.read_user_id(id)) {
+    let named = record.peek_str("UserId").is_some_and(|id| person.read_user_id(id));
+    if named {
         record.take("UserId");
     }
     let claims = Claims::of(record, "Actor");
@@ -361,7 +362,8 @@ pub fn person<'r>(record: &'r Object<'r>) -> Person<'r> {
         person.name = claims.name;
     }
     person.full_name = claims.display_name.or_else(|| record.take_str("LogonUserDisplayName"));
-    if record.peek_str("UserKey").is_some_and(|key| !is_nobody(key) && person.read_key(key)) {
+    let same = named && record.peek_str("UserKey") == record.peek_str("UserId");
+    if same || record.peek_str("UserKey").is_some_and(|key| !is_nobody(key) && person.read_key(key)) {
         record.take("UserKey");
     }
     // Mailbox auditing adds the SID: a second id, unless there is one already.

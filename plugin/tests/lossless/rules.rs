@@ -270,7 +270,7 @@ fn parts(leaf: &Leaf<'_>, places: &Places) -> bool {
             text.split_once(';').is_some_and(|(client, agent)| found(client) && found(agent.trim_end_matches(';')))
         }
         // `NT AUTHORITY\SYSTEM (program)`
-        "UserId" => {
+        "UserId" | "UserKey" => {
             text.split_once('(').is_some_and(|(name, program)| found(name) && found(program.trim_end_matches(')')))
         }
         // What is before the @ of the user's address.

@@ -36,7 +36,7 @@ Add group                           3006/6
 Delete group                        3006/5
 Add member to role                  3005/1 3004/1
 Remove member from role             3005/2 3004/4
-Consent to application              3005/1 3004/99
+Consent to application              3005/1 3004/3
 Add delegated permission grant      3005/1 3004/1
 Add app role assignment to service principal 3005/1 3004/1
 Add service principal               3004/1

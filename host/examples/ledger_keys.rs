@@ -86,6 +86,7 @@ fn commit(ledger: &Ledger, numbers: std::ops::Range<u64>, arrival: u64) -> Resul
         progress: Progress::Resume(None),
         keys: numbers.map(key).collect(),
         dead_letters: Vec::new(),
+        unknown: Vec::new(),
         counts: Counts::default(),
     };
     Ok(ledger.commit(&[delivered], &[], arrival)?)

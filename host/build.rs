@@ -13,6 +13,7 @@ fn main() {
     let root = manifest.join("..");
     for watched in [
         "plugin/src",
+        "plugin/build",
         "plugin/build.rs",
         "plugin/Cargo.toml",
         "wit",

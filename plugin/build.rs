@@ -1,7 +1,6 @@
 //! Turns the text tables of the normaliser into sorted static arrays, and refuses tables that contradict themselves or OCSF.
 
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write as _,
@@ -10,117 +9,18 @@ use std::{
     process::exit,
 };
 
-use m365_schemas::event::{self, attr};
-
 #[path = "build/ecs.rs"]
 mod ecs;
-#[path = "src/normalize/tables/operation_name.rs"]
-mod operation_name;
+#[path = "build/tables.rs"]
+mod tables;
+
+use tables::{Family, Table, integer, known};
 
 fn main() {
     if let Err(reason) = generate() {
         // A build script's standard error is what cargo shows when it fails.
         eprintln!("the tables can't be built: {reason}");
         exit(1);
-    }
-}
-
-/// The lines of a table that hold something, split at tabs, with the place of each for messages.
-struct Table {
-    /// The first comment: what the table holds.
-    about: String,
-    rows: Vec<(String, Vec<String>)>,
-}
-
-impl Table {
-    fn read(path: &Path, columns: usize) -> Result<Self, String> {
-        println!("cargo::rerun-if-changed={}", path.display());
-        let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut rows = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let place = format!("{name}:{}", number + 1);
-            let cells: Vec<String> = line.split('\t').map(str::to_owned).collect();
-            if cells.len() != columns {
-                return Err(format!("{place}: {} columns instead of {columns}", cells.len()));
-            }
-            rows.push((place, cells));
-        }
-        let about = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default().to_owned();
-        Ok(Self { about, rows })
-    }
-}
-
-/// A row of an operations table.
-struct Row {
-    /// The operation as it is compared, without the star.
-    key: String,
-    /// Whether it stands for every name that begins so.
-    beginning: bool,
-    /// The Rust expression of the row.
-    operation: String,
-}
-
-/// The operations of a family, sorted.
-struct Family {
-    /// The first line of the file: what the family is.
-    about: String,
-    rows: Vec<Row>,
-}
-
-impl Family {
-    fn read(path: &Path, known: &impl Fn(&str, i64, i64) -> Result<(), String>) -> Result<Self, String> {
-        let table = Table::read(path, 5)?;
-        let mut rows: Vec<Row> = Vec::new();
-        for (place, cells) in table.rows {
-            let [name, class, activity, severity, object] = cells.as_slice() else {
-                return Err(format!("{place}: {} columns instead of 5", cells.len()));
-            };
-            let (class, activity) = (integer(&place, class)?, integer(&place, activity)?);
-            known(&place, class, activity)?;
-            let (object, reason) = object.split_once(" # ").unwrap_or((object, ""));
-            if class == 0 && reason.is_empty() {
-                return Err(format!(
-                    "{place}: class 0 (Base Event) wants a reason, ` # ` and a sentence behind the object"
-                ));
-            }
-            if object.is_empty() || object == "-" {
-                return Err(format!("{place}: `{name}` doesn't say what the object is"));
-            }
-            let severity = match severity.as_str() {
-                "-" => "None".to_owned(),
-                text => match integer(&place, text)? {
-                    id @ 1..=6 => format!("Some({id})"),
-                    id => return Err(format!("{place}: OCSF has no severity {id}, or none that says anything")),
-                },
-            };
-            let (beginning, key) = match name.strip_suffix('*') {
-                // A blank before the star belongs to the beginning.
-                Some(rest) if rest.ends_with(' ') => (true, format!("{} ", operation_name::normalize(rest))),
-                Some(rest) => (true, operation_name::normalize(rest)),
-                None => (false, operation_name::normalize(name)),
-            };
-            if let Some(last) = rows.last() {
-                match (last.key.as_str(), last.beginning).cmp(&(key.as_str(), beginning)) {
-                    Ordering::Less => {}
-                    Ordering::Equal => return Err(format!("{place}: `{name}` is listed twice")),
-                    Ordering::Greater => {
-                        return Err(format!(
-                            "{place}: lines are sorted by operation, and `{name}` is out of its place"
-                        ));
-                    }
-                }
-            }
-            let rule = format!(
-                "Rule {{ class_uid: {class}, activity: Activity::Id({activity}), severity: {severity}, object: {object:?} }}"
-            );
-            let operation = format!("Operation {{ name: {name:?}, rule: {rule}, reason: {reason:?} }}");
-            rows.push(Row { key, beginning, operation });
-        }
-        Ok(Self { about: table.about, rows })
     }
 }
 
@@ -139,8 +39,17 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
-fn integer(place: &str, text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| format!("{place}: `{text}` is no number"))
+fn text(path: &Path) -> Result<String, String> {
+    println!("cargo::rerun-if-changed={}", path.display());
+    fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read(path: &Path, columns: usize) -> Result<Table, String> {
+    Table::read(&file_name(path), &text(path)?, columns)
 }
 
 fn generate() -> Result<(), String> {
@@ -148,20 +57,10 @@ fn generate() -> Result<(), String> {
     let tables = root.join("src/normalize/tables");
     let mut out = String::new();
 
-    let known = |place: &str, class: i64, activity: i64| {
-        let definition = u32::try_from(class).ok().and_then(event::class).map(|class| class.definition);
-        match definition.and_then(|definition| definition.caption(attr::ACTIVITY_ID, activity)) {
-            Some(_) => Ok(()),
-            None => {
-                Err(format!("{place}: OCSF has no activity {activity} in class {class}, or events use no such class"))
-            }
-        }
-    };
-
     let mut families = BTreeMap::new();
     for path in files(&tables.join("operations"))? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        families.insert(name, Family::read(&path, &known)?);
+        families.insert(name, Family::read(&file_name(&path), &text(&path)?)?);
     }
     let names: Vec<&String> = families.keys().collect();
     array(
@@ -185,7 +84,7 @@ fn generate() -> Result<(), String> {
 
     let mut looked_into = BTreeSet::new();
     let mut types: BTreeMap<(i64, String), String> = BTreeMap::new();
-    for (place, row) in Table::read(&tables.join("record_types.tsv"), 5)?.rows {
+    for (place, row) in read(&tables.join("record_types.tsv"), 5)?.rows {
         let number = if row[0] == "-" { None } else { Some(integer(&place, &row[0])?) };
         let mut list = Vec::new();
         for family in row[2].split(',').filter(|f| *f != "-") {
@@ -228,7 +127,7 @@ fn generate() -> Result<(), String> {
     }
 
     let mut verbs = BTreeMap::new();
-    for (place, row) in Table::read(&tables.join("verbs.tsv"), 3)?.rows {
+    for (place, row) in read(&tables.join("verbs.tsv"), 3)?.rows {
         let (class, activity) = (integer(&place, &row[0])?, integer(&place, &row[1])?);
         known(&place, class, activity)?;
         for word in row[2].split(' ') {
@@ -240,7 +139,7 @@ fn generate() -> Result<(), String> {
     array(&mut out, "VERBS", "(u32, &str, i64)", verbs.iter().map(|((c, w), a)| format!("({c}, {w:?}, {a})")));
 
     let mut codes = BTreeMap::new();
-    for (place, row) in Table::read(&tables.join("sign_in_codes.tsv"), 3)?.rows {
+    for (place, row) in read(&tables.join("sign_in_codes.tsv"), 3)?.rows {
         let kind = match row[1].as_str() {
             "interrupted" => "Some(SignInCode::Interrupted)",
             "policy_block" => "Some(SignInCode::PolicyBlock)",
@@ -270,7 +169,7 @@ fn generate_fields(tables: &Path) -> Result<(), String> {
     const FAMILIES: [&str; 5] = ["activity", "alert", "alert-legacy", "directory-audit", "sign-in"];
     let mut families: BTreeMap<&str, Vec<String>> = FAMILIES.iter().map(|family| (*family, Vec::new())).collect();
     let mut last = (String::new(), String::new());
-    for (place, row) in Table::read(&tables.join("fields.tsv"), 3)?.rows {
+    for (place, row) in read(&tables.join("fields.tsv"), 3)?.rows {
         let [family, name, values] = row.as_slice() else { return Err(format!("{place}: not 3 columns")) };
         let list = families.get_mut(family.as_str()).ok_or_else(|| format!("{place}: no family `{family}`"))?;
         let here = (family.clone(), name.clone());

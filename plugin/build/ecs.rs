@@ -8,7 +8,7 @@ use m365_schemas::{
     event::{self, Attribute, Class, Definition, Kind, Property, attr},
 };
 
-use super::{Table, array, integer};
+use super::{array, integer};
 
 /// The algorithms of OCSF fingerprints that have a field in ECS.
 const HASHES: [(i64, &str); 7] =
@@ -31,14 +31,14 @@ struct Found {
 
 pub fn generate(tables: &Path, out: &mut String) -> Result<(), String> {
     let mut forms = Forms::new();
-    for (place, row) in Table::read(&tables.join("forms.tsv"), 4)?.rows {
+    for (place, row) in super::read(&tables.join("forms.tsv"), 4)?.rows {
         forms.entry(row[0].clone()).or_default().push((place, row));
     }
     let tables_of = Tables { fields: ecs::fields()?, forms };
     lines(&tables_of, &tables.join("fields.tsv"), out)?;
     kinds(&tables_of, &tables.join("kinds.tsv"), out)?;
     let mut related = Vec::new();
-    for (place, row) in Table::read(&tables.join("related.tsv"), 2)?.rows {
+    for (place, row) in super::read(&tables.join("related.tsv"), 2)?.rows {
         let id = integer(&place, &row[0])?;
         if !tables_of.field(&place, &row[1])?.list {
             return Err(format!("{place}: `{}` takes no list", row[1]));
@@ -52,7 +52,7 @@ pub fn generate(tables: &Path, out: &mut String) -> Result<(), String> {
 fn lines(tables: &Tables, path: &Path, out: &mut String) -> Result<(), String> {
     let (mut lines, mut used, mut seen) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     let mut of_class: Vec<Vec<usize>> = event::classes().iter().map(|_| Vec::new()).collect();
-    for (place, row) in Table::read(path, 5)?.rows {
+    for (place, row) in super::read(path, 5)?.rows {
         let [classes, condition, source, how, target] = row.as_slice() else { continue };
         if !seen.insert(row.clone()) {
             return Err(format!("{place}: the line is there twice"));
@@ -266,7 +266,7 @@ impl Tables {
 fn kinds(tables: &Tables, path: &Path, out: &mut String) -> Result<(), String> {
     let categories = ecs::categories()?;
     let mut of_class: BTreeMap<u32, (Vec<String>, BTreeSet<i64>)> = BTreeMap::new();
-    for (place, row) in Table::read(path, 6)?.rows {
+    for (place, row) in super::read(path, 6)?.rows {
         let [class, activities, condition, kind, own_categories, types] = row.as_slice() else { continue };
         let class = class
             .parse()

@@ -4,7 +4,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use m365_sim::{Options, Quotas};
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +15,7 @@ use crate::harness::{Tenant, assert_code, program, stderr};
 fn long_tenant(seed: u64, events: u64) -> Tenant {
     let options = Options::new(seed, events).with_quotas(Quotas::unlimited());
     Tenant::with(Options {
-        latency: Duration::from_millis(60),
+        latency: Duration::from_millis(30),
         blob_records: 4,
         content_page: 10,
         graph_page: 25,
@@ -30,15 +30,20 @@ fn length(tenant: &Tenant) -> u64 {
 #[test]
 fn killed_at_a_hundred_random_moments_it_delivers_everything_exactly_once() {
     let kills: u32 = std::env::var("M365_KILLS").map_or(100, |text| text.parse().expect("M365_KILLS is a number"));
-    let tenant = long_tenant(9, 6_000);
+    let tenant = long_tenant(9, 10_000);
     let config = tenant.configure("[limits]\nbatch_kib = 16\n");
     let mut moments = fastrand::Rng::with_seed(2_026);
     let (mut done, mut in_the_middle) = (0, 0);
     while done < kills {
         let mut child = program().arg("run").arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
         let before = length(&tenant);
-        // From before the first line of the program to well into its work.
-        std::thread::sleep(Duration::from_millis(moments.u64(1..650)));
+        let started = Instant::now();
+        // Every other one from before the first line of the program on, and the others while it delivers.
+        while done % 2 == 0 && length(&tenant) == before && started.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let latest = if done % 2 == 0 { 100 } else { 650 };
+        std::thread::sleep(Duration::from_millis(moments.u64(1..latest)));
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::patience::Halt;
-use super::reading::{Class, classify, pause};
+use super::reading::{Class, classify, is_held_back, pause};
 use super::work::HELD_MS;
 use super::{Shared, now_ms};
 use crate::guest::{Discovery, GuestError};
@@ -36,6 +36,10 @@ pub(super) fn run(shared: &Shared, stream: &str) {
                     Err(Halt::Failed(error)) => return shared.fail(error),
                 }
             }
+            Err(error) if is_held_back(&error) => match classify(&error) {
+                Class::Retry { slow, .. } => pause(1).max(slow.unwrap_or_default()),
+                _ => pause(1),
+            },
             Err(error) => {
                 failures += 1;
                 failed(shared, stream, &error, failures)

@@ -51,6 +51,11 @@ pub(super) fn classify(error: &GuestError) -> Class {
     }
 }
 
+/// Whether our own quota held the request back.
+pub(super) fn is_held_back(error: &GuestError) -> bool {
+    matches!(error, GuestError::Answered { kind: ErrorKind::RateLimited, .. }) && error.code() == "quota"
+}
+
 /// How long to wait after so many failures in a row: doubling from a second to five minutes, with jitter, so that
 /// streams that failed together don't come back together.
 pub(super) fn pause(failures: u32) -> Duration {
@@ -247,12 +252,14 @@ impl Worker<'_> {
             }
             Class::Restart => (pause(pending.attempts + 1), true),
         };
-        pending.attempts += 1;
+        // What wasn't even sent is no attempt: the quota is closed for everybody.
+        let sent = !is_held_back(error);
+        pending.attempts += u32::from(sent);
         pending.not_before = now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         if restart {
             pending.resume = None;
         }
-        if class != Class::Blocked {
+        if class != Class::Blocked && sent {
             tracing::warn!(
                 stream,
                 split = id,

@@ -28,6 +28,12 @@ struct Arguments {
     /// Milliseconds before each answer of the tenant.
     #[arg(long, default_value_t = 0)]
     latency: u64,
+    /// The streams of the tenant, each given anew. Default: all.
+    #[arg(long = "stream")]
+    streams: Vec<String>,
+    /// Measure a run of one stream with content blobs of each of these sizes instead, in MiB: `1,25,68,250`.
+    #[arg(long, value_delimiter = ',')]
+    blob_mib: Vec<u64>,
     /// Do the plain round trip of this file, and nothing else: the process that the others are compared with.
     #[arg(long, hide = true)]
     plain: Option<PathBuf>,
@@ -42,7 +48,7 @@ struct Arguments {
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 struct Measured {
-    name: &'static str,
+    name: String,
     records: u64,
     cpu: Duration,
     wall: Duration,
@@ -73,17 +79,20 @@ fn main() -> Outcome<()> {
     let programs = me.ancestors().nth(2).ok_or("no target folder")?.to_owned();
     let folder = tempfile::tempdir()?;
 
+    if !arguments.blob_mib.is_empty() {
+        return blobs(&arguments, &programs);
+    }
     // A tenth of the records is enough for a steady rate, and each stream is a call of its own.
     let sample = arguments.events.min(40_000);
     let mut measured = Vec::new();
     let mut plain = Measured {
-        name: "plain parse and write (native)",
+        name: "plain parse and write (native)".to_owned(),
         records: 0,
         cpu: Duration::ZERO,
         wall: Duration::ZERO,
         peak_bytes: 0,
     };
-    let mut normalize = Measured { name: "m365-pipe normalize", records: 0, ..copy(&plain) };
+    let mut normalize = Measured { name: "m365-pipe normalize".to_owned(), ..copy(&plain) };
     // By a process of its own: the peak memory of a child begins with that of its parent, which has to stay small.
     let prepared =
         Command::new(&me).args(["--events", &sample.to_string(), "--prepare"]).arg(folder.path()).output()?;
@@ -106,18 +115,39 @@ fn main() -> Outcome<()> {
     measured.push(normalize);
     measured.push(full_run(&arguments, &programs, folder.path())?);
 
+    print(&arguments, &measured)
+}
+
+/// Runs against blobs of several sizes: peak memory must not depend on them.
+fn blobs(arguments: &Arguments, programs: &Path) -> Outcome<()> {
+    let mut measured = Vec::new();
+    for mib in &arguments.blob_mib {
+        let blob_records = ((mib << 20) / arguments.record_bytes as u64).max(1);
+        let sized = Arguments {
+            // Two large blobs at least, and small ones until there is as much to do.
+            events: (2 * blob_records).max(arguments.events.min(100_000)),
+            blob_records: usize::try_from(blob_records)?,
+            streams: vec!["office365.sharepoint".to_owned()],
+            blob_mib: Vec::new(),
+            plain: None,
+            prepare: None,
+            ..*arguments
+        };
+        let folder = tempfile::tempdir()?;
+        let run = full_run(&sized, programs, folder.path())?;
+        measured.push(Measured { name: format!("m365-pipe run, blobs of {mib} MiB"), ..run });
+    }
+    print(arguments, &measured)
+}
+
+fn print(arguments: &Arguments, measured: &[Measured]) -> Outcome<()> {
     let base = rate(&measured[0]);
-    println!(
-        "{} cores; {} records of about {} bytes",
-        std::thread::available_parallelism()?,
-        arguments.events,
-        arguments.record_bytes
-    );
+    println!("{} cores; records of about {} bytes", std::thread::available_parallelism()?, arguments.record_bytes);
     println!(
         "{:<34} {:>9} {:>8} {:>8} {:>14} {:>7} {:>9}",
         "process", "records", "CPU s", "wall s", "records/CPU s", "ratio", "peak MiB"
     );
-    for row in &measured {
+    for row in measured {
         println!(
             "{:<34} {:>9} {:>8.2} {:>8.2} {:>14.0} {:>7.2} {:>9.1}",
             row.name,
@@ -133,7 +163,7 @@ fn main() -> Outcome<()> {
 }
 
 fn copy(measured: &Measured) -> Measured {
-    Measured { ..*measured }
+    Measured { name: measured.name.clone(), ..*measured }
 }
 
 fn rate(measured: &Measured) -> f64 {
@@ -170,6 +200,7 @@ impl Tenant {
             .args(["--graph-page", "1000", "--content-page", "100"])
             .args(["--latency-ms", &arguments.latency.to_string()])
             .args(["--quotas", "unlimited", "--until-stdin-closes"])
+            .args(arguments.streams.iter().flat_map(|stream| ["--stream", stream]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -207,7 +238,7 @@ fn full_run(arguments: &Arguments, programs: &Path, folder: &Path) -> Outcome<Me
     }
     drop(file);
     let mut measured = Measured {
-        name: "m365-pipe run, to a file",
+        name: "m365-pipe run, to a file".to_owned(),
         records: 0,
         cpu: Duration::ZERO,
         wall: Duration::ZERO,

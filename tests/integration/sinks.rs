@@ -137,21 +137,32 @@ fn sinks_get_their_own_streams_and_datasets() {
 #[test]
 fn killed_at_any_moment_rotating_compressed_files_hold_every_event_once() {
     let options = Options::new(21, 900).with_quotas(Quotas::unlimited());
-    let tenant = Tenant::with(Options { latency: Duration::from_millis(4), start_guard: Duration::ZERO, ..options });
+    let tenant = Tenant::with(Options {
+        latency: Duration::from_millis(4),
+        start_guard: Duration::ZERO,
+        blob_records: 10,
+        ..options
+    });
     let folder = tenant.path("out");
     std::fs::create_dir(&folder).unwrap();
     let config = tenant.configure(&format!(
         "[[sinks]]\ntype = \"file\"\nformat = \"raw\"\npath = {:?}\n\
-         [[sinks]]\ntype = \"file\"\npath = {:?}\ncompression = \"gzip\"\nrotate = {{ max_bytes = 20000 }}\n\
-         [[sinks]]\ntype = \"file\"\npath = {:?}\ncompression = \"zstd\"\nrotate = {{ max_bytes = 20000, max_age_minutes = 5 }}\n\
+         [[sinks]]\ntype = \"file\"\npath = {:?}\ncompression = \"gzip\"\nrotate = {{ max_bytes = 6000 }}\n\
+         [[sinks]]\ntype = \"file\"\npath = {:?}\ncompression = \"zstd\"\nrotate = {{ max_bytes = 6000, max_age_minutes = 5 }}\n\
          [limits]\nbatch_kib = 16\n",
         tenant.path("raw.ndjson"),
         folder.join("a.ndjson.gz"),
         folder.join("b.ndjson.zst"),
     ));
+    let delivered = || std::fs::metadata(tenant.path("raw.ndjson")).map_or(0, |file| file.len());
     for round in 0..10u64 {
         let mut child = program().arg("run").arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(60 + (round * 7919) % 400));
+        // After what the run before it delivered, so that interruptions meet deliveries.
+        let (before, started) = (delivered(), Instant::now());
+        while delivered() == before && started.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis((round * 7) % 40));
         if round % 3 == 0 {
             terminate(&child);
             assert_eq!(child.wait().unwrap().code(), Some(0));

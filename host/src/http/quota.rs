@@ -343,8 +343,9 @@ mod tests {
                             answers.push(now + Duration::from_millis(transit_ms + reply_ms));
                             break;
                         }
+                        // With windows of a millisecond it asks again and again until an answer is there.
                         Err(wait) if patient => {
-                            prop_assert!(wait > Duration::ZERO && attempt < 50, "it waits without end");
+                            prop_assert!(wait > Duration::ZERO && attempt < 600, "it waits without end");
                             now += wait;
                         }
                         Err(_) => break,

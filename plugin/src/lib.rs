@@ -5,6 +5,8 @@ mod allocator;
 pub mod call;
 pub mod catalog;
 pub mod clock;
+#[cfg(any(target_family = "wasm", test))]
+mod compare;
 #[cfg(target_family = "wasm")]
 mod component;
 pub mod driver;

@@ -16,6 +16,10 @@ impl Budget {
         Self { capacity, used: Mutex::new(0), freed: Condvar::new() }
     }
 
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Waits until `bytes` fit. A chunk larger than the whole budget passes alone. False if the run ends meanwhile.
     pub(super) fn take(&self, bytes: usize, cancel: &Cancel) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,6 +31,11 @@ impl Budget {
         }
         *used += bytes;
         true
+    }
+
+    /// Counts bytes on top of those taken, without waiting: they are there already.
+    pub(super) fn add(&self, bytes: usize) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
     }
 
     /// Gives bytes back.
@@ -62,6 +71,19 @@ mod tests {
         assert!(!waiter.is_finished());
         budget.give(8);
         assert!(waiter.join().unwrap());
+    }
+
+    #[test]
+    fn what_a_chunk_has_become_counts_and_waits_for_nobody() {
+        let budget = Budget::new(10);
+        let cancel = Cancel::new();
+        assert!(budget.take(4, &cancel));
+        budget.add(20);
+        budget.give(4);
+        cancel.cancel();
+        assert!(!budget.take(1, &cancel), "there is no room");
+        budget.give(20);
+        assert!(budget.take(10, &cancel));
     }
 
     #[test]

@@ -12,8 +12,6 @@ use super::patience::Halt;
 use super::{Shared, gap_events, now_ms};
 use crate::ledger::{DeadLetter, Delivered, Progress};
 
-/// How much goes out together at most.
-const GROUP_BYTES: usize = 4 << 20;
 /// How often old keys are forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How often sinks get to do what is to be done while nothing comes.
@@ -66,7 +64,8 @@ fn work(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, inbox: &Recei
         let mut group = vec![first];
         let mut bytes = group[0].budget;
         let mut last = false;
-        while bytes < GROUP_BYTES && !last {
+        // The other half is read and normalised meanwhile.
+        while bytes < shared.budget.capacity() / 2 && !last {
             match inbox.try_recv() {
                 Ok(next) => {
                     bytes += next.budget;

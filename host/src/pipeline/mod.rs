@@ -16,6 +16,7 @@ mod reading;
 mod replay;
 mod status;
 mod transformer;
+mod transformers;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,7 @@ use dedup::InFlight;
 use outputs::Outputs;
 use patience::Patience;
 use status::Board;
+use transformers::Transformers;
 use work::Queue;
 
 /// What a run needs.
@@ -107,6 +109,7 @@ pub type Summary = BTreeMap<String, (Counts, StreamStatus)>;
 struct Shared {
     plugin: Arc<Plugin>,
     settings: String,
+    transformers: Transformers,
     client: Client,
     ledger: Arc<Ledger>,
     queue: Queue,
@@ -194,6 +197,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         );
     }
     let shared = Arc::new(Shared {
+        transformers: Transformers::new(&run.plugin, &run.settings),
         plugin: run.plugin,
         settings: run.settings,
         client: run.client,

@@ -11,6 +11,9 @@ use crate::guest::{Batch, Chunk, ErrorKind, GuestError, Reject};
 use crate::ledger::{Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
 use crate::times::utc;
 
+/// What a chunk without any lines counts for among the bytes in flight.
+const LEAST_BUDGET: usize = 4 << 10;
+
 /// What a failure means for the item that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -70,8 +73,7 @@ pub(super) fn run(shared: &Shared, streams: &[String], deliveries: &Sender<Deliv
         Ok(known) => known,
         Err(error) => return shared.fail(error.into()),
     };
-    let transformer = Transformer::new(shared.plugin.clone(), shared.settings.clone());
-    let mut worker = Worker { shared, known, transformer, careful: None, deliveries };
+    let mut worker = Worker { shared, known, careful: None, deliveries };
     while let Some(pending) = shared.queue.take(streams, &shared.cancel) {
         worker.split(pending);
     }
@@ -80,7 +82,6 @@ pub(super) fn run(shared: &Shared, streams: &[String], deliveries: &Sender<Deliv
 struct Worker<'a> {
     shared: &'a Shared,
     known: KeyReader,
-    transformer: Transformer,
     /// While a split is read during which the plugin hung before: a transformer that can be interrupted.
     careful: Option<Transformer>,
     deliveries: &'a Sender<Delivery>,
@@ -170,8 +171,13 @@ impl Worker<'_> {
         let mut unknown = Vec::new();
         let mut without_event = 0;
         if self.shared.wants_events.contains(stream) && batch.count > 0 {
-            let transformer = self.careful.as_mut().unwrap_or(&mut self.transformer);
-            let output = match transformer.process(stream, &pending.split.id, &batch, now_ms()) {
+            let split = &pending.split.id;
+            let normalise = |transformer: &mut Transformer| transformer.process(stream, split, &batch, now_ms());
+            let output = match &mut self.careful {
+                Some(careful) => normalise(careful),
+                None => self.shared.transformers.with(normalise),
+            };
+            let output = match output {
                 Ok(output) => output,
                 Err(error) => {
                     self.shared.in_flight.release(&keys);
@@ -190,10 +196,15 @@ impl Worker<'_> {
         counts.delivered = u64::from(batch.count) - without_event;
         let raw = if self.shared.wants_raw.contains(stream) { self.wrap(stream, &batch) } else { Vec::new() };
         let progress = if done { Progress::Done } else { Progress::Resume(chunk.resume) };
+        // From here on the lines that it has become take the room of the records.
+        let put_aside: usize = dead_letters.iter().map(|letter| letter.raw.len()).sum();
+        let budget = (events.len() + raw.len() + put_aside).max(LEAST_BUDGET);
+        self.shared.budget.add(budget);
+        self.shared.budget.give(bytes);
         Ok(Some(Delivery {
             events,
             raw,
-            budget: bytes,
+            budget,
             delivered: Delivered {
                 stream: stream.clone(),
                 split: pending.split.id.clone(),

@@ -9,7 +9,11 @@ use std::io::Write as _;
 #[inline]
 pub fn short(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut rest = bytes;
-    while let Some((step, behind)) = rest.split_first_chunk::<8>() {
+    while let Some((step, behind)) = rest.split_first_chunk::<16>() {
+        out.extend_from_slice(step);
+        rest = behind;
+    }
+    if let Some((step, behind)) = rest.split_first_chunk::<8>() {
         out.extend_from_slice(step);
         rest = behind;
     }
@@ -36,10 +40,18 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut rest = bytes;
-    while let Some((step, behind)) = rest.split_first_chunk::<8>() {
-        if needs_escape_mask(u64::from_le_bytes(*step)) != 0 {
+    // Both halves are looked at together: a step costs a look at the capacity of `out`.
+    while let Some((step, behind)) = rest.split_first_chunk::<16>() {
+        let both = u128::from_le_bytes(*step);
+        if (needs_escape_mask(both as u64) | needs_escape_mask((both >> 64) as u64)) != 0 {
             break;
         }
+        out.extend_from_slice(step);
+        rest = behind;
+    }
+    if let Some((step, behind)) = rest.split_first_chunk::<8>()
+        && needs_escape_mask(u64::from_le_bytes(*step)) == 0
+    {
         out.extend_from_slice(step);
         rest = behind;
     }

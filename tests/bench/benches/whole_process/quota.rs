@@ -46,7 +46,7 @@ pub(crate) fn measure(bench: &Bench) -> Outcome<()> {
             if tally.passed { "none" } else { "SOME" }.to_owned(),
         ]);
     }
-    let header = ["requests", "records", "bound s", "wall s", "ratio", "cores busy", "missing or against a rule"];
+    let header = ["requests", "records", "bound s", "wall s", "ratio", "cores busy", "not fetched, or against a rule"];
     let readers = bench.arguments.readers.map_or_else(|| "its own number of".to_owned(), |count| count.to_string());
     let title = format!(
         "Quota of {REQUESTS} requests in {WINDOW} s, {latency} ms before each answer, {readers} readers; bar: ratio 1.10"

@@ -24,6 +24,26 @@ fn everything_is_delivered_exactly_once_and_stays_so_on_the_next_run() {
 }
 
 #[test]
+fn a_run_over_tls_delivers_everything_exactly_once() {
+    let options = || Options { tls: true, ..Options::new(9, 600).with_quotas(Quotas::unlimited()) };
+    let tenant = Tenant::with(options());
+    let config = tenant.configure("");
+    assert_code(&tenant.collect(&config), 0);
+    tenant.assert_delivered_exactly_once();
+    assert_eq!(tenant.simulator.violations(), Vec::<String>::new());
+
+    // The same without the certificate: nothing is asked.
+    let tenant = Tenant::with(options());
+    let config = tenant.configure("");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("ca_file", "# ca_file")).unwrap();
+    let output = tenant.collect(&config);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+    assert_eq!(tenant.simulator.requests(), []);
+}
+
+#[test]
 fn the_quotas_of_the_apis_are_kept_without_being_told() {
     // Real quotas on both sides: what the plugin declares has to be what the service allows.
     let tenant = Tenant::with(Options::new(11, 300));

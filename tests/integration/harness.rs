@@ -105,6 +105,11 @@ impl Tenant {
             "[endpoints]\nlogin = \"{url}/login\"\n[endpoints.audiences]\noffice365-management = \"{url}/manage\"\nmicrosoft-graph = \"{url}/graph\""
         )
         .expect("a string takes text");
+        if let Some(pem) = self.simulator.ca_pem() {
+            let file = self.path("ca.pem");
+            std::fs::write(&file, pem).expect("a file");
+            writeln!(text, "[http]\nca_file = {file:?}").expect("a string takes text");
+        }
         if !addition.contains("[quotas") {
             for quota in ["office365", "graph-reports", "graph-alerts"] {
                 writeln!(text, "[quotas.{quota}]\nrequests = 1000000\nper_seconds = 1").expect("a string takes text");

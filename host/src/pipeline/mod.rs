@@ -266,8 +266,12 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         if shared.until_caught_up && shared.board.all_settled(&shared.queue) {
             break;
         }
-        // A cancelled wait ends the loop above.
-        let _ = shared.cancel.wait(Duration::from_millis(10));
+        // A cancelled wait ends the loop above. Only a run that ends by itself looks often: an idle one is to cost nothing.
+        let _ = shared.cancel.wait(if shared.until_caught_up {
+            Duration::from_millis(10)
+        } else {
+            Duration::from_secs(60)
+        });
     }
     shared.cancel.cancel();
     // Reads that wait for bytes end at once, and so do readers that wait for work or for room.

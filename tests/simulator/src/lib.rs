@@ -23,6 +23,7 @@
 mod answer;
 mod catalogue;
 mod clock;
+mod connection;
 mod corpus;
 mod generate;
 mod graph;
@@ -40,11 +41,13 @@ mod streams;
 mod tally;
 mod template;
 mod tenant;
+mod tls;
 mod token;
+mod wire;
 
 pub use kit::verdict::{StreamVerdict, Verdict};
 pub use options::{FAULTS, Faults, Injection, Instead, LegacyAlerts, Options, Quotas};
 pub use scenarios::{Ends, SCENARIOS, Scenario, scenario};
 pub use simulator::Simulator;
-pub use tally::{RequestLine, Served};
+pub use tally::{RequestLine, Served, Traffic};
 pub use tenant::{CLIENT_ID, CLIENT_SECRET, CUSTOM_DOMAIN, DOMAIN, TENANT_ID};

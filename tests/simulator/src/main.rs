@@ -3,7 +3,8 @@
 //! Invariant: nothing but that line goes to standard output; the verdict on the collector goes to standard error, and the exit
 //! code tells it: 0 passed, 1 failed, 2 the tenant could not be started.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::collections::{BTreeMap, BTreeSet};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use m365_sim::{FAULTS, Faults, Options, Quotas, SCENARIOS, Simulator};
@@ -15,7 +16,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// A scenario of the conformance kit; see --list. It sets most of what the other arguments set: of these, only --seed,
-    /// --events, --stream, --corpus, --listen, --now, --speed, --latency-ms, --workers, --fault and --output count with it.
+    /// --events, --stream, --corpus, --listen, --now, --speed, --latency-ms, --workers, --fault, --output and --tally count with it.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
     /// A file of NDJSON lines that the collector writes, for the verdict (repeatable): raw records, or lines that hold them.
@@ -76,6 +77,13 @@ struct Arguments {
     /// Never compress bodies.
     #[arg(long)]
     no_gzip: bool,
+    /// Serve over TLS, with a certificate made at the start; the line on standard output has it as `ca_pem`.
+    #[cfg(feature = "tls")]
+    #[arg(long)]
+    tls: bool,
+    /// At the end, write to this file what was sent and asked, as JSON.
+    #[arg(long, value_name = "FILE")]
+    tally: Option<PathBuf>,
     /// Threads that serve requests.
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -120,6 +128,8 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
             workers: arguments.workers,
             outputs: arguments.outputs.clone(),
             faults: set.faults.with(faults),
+            #[cfg(feature = "tls")]
+            tls: arguments.tls,
             ..set
         });
     }
@@ -147,6 +157,8 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
         content_lifetime: Duration::from_secs(arguments.content_days.saturating_mul(86_400)),
         subscribed: arguments.subscribed,
         gzip: !arguments.no_gzip,
+        #[cfg(feature = "tls")]
+        tls: arguments.tls,
         workers: arguments.workers,
         outputs: arguments.outputs.clone(),
         faults,
@@ -183,6 +195,19 @@ async fn interrupted(until_stdin_closes: bool) {
     }
 }
 
+/// What was sent and asked: bytes over all connections, and the requests by the API that they were for.
+fn tally(simulator: &Simulator) -> serde_json::Value {
+    let mut requests = BTreeMap::<String, u64>::new();
+    for line in simulator.requests() {
+        let api = line.path_and_query.split(['/', '?']).nth(1).unwrap_or_default().to_owned();
+        *requests.entry(api).or_default() += 1;
+    }
+    let traffic = simulator.traffic();
+    serde_json::json!({
+        "connections": traffic.connections, "sent": traffic.sent, "received": traffic.received, "requests": requests,
+    })
+}
+
 /// Serves until it is told to end; whether the collector passed.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let simulator =
@@ -196,10 +221,13 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             "url": url, "login": format!("{url}/login"), "manage": format!("{url}/manage"), "graph": format!("{url}/graph"),
             "tenant_id": simulator.tenant_id(), "domain": simulator.domain(), "client_id": simulator.client_id(),
             "client_secret": simulator.client_secret(), "holds": simulator.holds(), "broken": simulator.broken(),
-            "clock": simulator.clock_setting(), "verdict": format!("{url}/_kit/verdict"),
+            "clock": simulator.clock_setting(), "verdict": format!("{url}/_kit/verdict"), "ca_pem": simulator.ca_pem(),
         })
     );
     runtime.block_on(interrupted(arguments.until_stdin_closes));
+    if let Some(file) = &arguments.tally {
+        std::fs::write(file, tally(&simulator).to_string()).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     let verdict = simulator.verdict(&arguments.outputs);
     eprint!("{verdict}");
     simulator.stop();

@@ -58,6 +58,9 @@ pub struct Options {
     pub outputs: Vec<PathBuf>,
     /// Compress bodies for clients that accept gzip.
     pub gzip: bool,
+    /// Serve over TLS, with a certificate made at the start for this machine: [`Simulator::ca_pem`](crate::Simulator::ca_pem).
+    #[cfg(feature = "tls")]
+    pub tls: bool,
     /// Threads that serve requests.
     pub workers: usize,
     /// What is wrong with the tenant.
@@ -93,6 +96,8 @@ impl Default for Options {
             subscribed: false,
             outputs: Vec::new(),
             gzip: true,
+            #[cfg(feature = "tls")]
+            tls: false,
             workers: 2,
             faults: Faults::default(),
             misbehaviour: Misbehaviour::default(),

@@ -10,15 +10,15 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::routing::any;
 use axum::{Extension, Router};
-use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::answer::{Answer, Body, Completion, Flow, gzip};
 use crate::catalogue::Shelf;
 use crate::clock::{Clock, TICKS_PER_SECOND, http_date, ticks};
+use crate::connection::{Manner, connection};
 use crate::kit::rules::Rules;
 use crate::kit::verdict;
 use crate::manage::Subscriptions;
@@ -29,6 +29,7 @@ use crate::request::Request;
 use crate::streams::STREAMS;
 use crate::tally::{RequestLine, Tally};
 use crate::template::{mix, write_guid};
+use crate::tls::Tls;
 use crate::token::{Audience, Mint, Refusal};
 use crate::{graph, login, manage};
 
@@ -44,7 +45,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Everything a handler can consult.
 pub(crate) struct Tenant {
     pub(crate) options: Options,
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or the same with `https`.
     pub(crate) url: String,
     /// The root of a host that is none of the tenant's, and that nobody should be led to.
     pub(crate) decoy: String,
@@ -155,7 +156,7 @@ impl Tenant {
     fn routed(&self, request: &Request) -> Answer {
         self.catch_up();
         let host = request.header("host").unwrap_or("");
-        if self.url.strip_prefix("http://") != Some(host) {
+        if self.url.split_once("://").map(|(_, own)| own) != Some(host) {
             self.violation(request, &format!("the request is for another host, {host}"));
         }
         let (api, rest) = request.path.trim_start_matches('/').split_once('/').unwrap_or((&request.path, ""));
@@ -311,23 +312,6 @@ async fn stranger(State(tenant): State<Arc<Tenant>>, request: axum::extract::Req
     Response::new(axum::body::Body::from("[]"))
 }
 
-/// Serves one connection, until its client closes it or an answer asks for its reset.
-async fn connection(socket: TcpStream, service: TowerToHyperService<Router>, title_case: bool, reset: Arc<Notify>) {
-    // A second handle of the socket, for what is set on it when it is to be reset.
-    let handle = socket.into_std().and_then(|socket| Ok((socket.try_clone()?, TcpStream::from_std(socket)?)));
-    let Ok((handle, socket)) = handle else { return };
-    let mut http = hyper::server::conn::http1::Builder::new();
-    let serving = http.title_case_headers(title_case).serve_connection(TokioIo::new(socket), service);
-    tokio::select! {
-        // Clients come and go as they please, and cut bodies end connections on purpose.
-        _ = serving => {}
-        () = reset.notified() => {
-            // Closing a socket that doesn't linger resets its connection.
-            let _ = TcpStream::from_std(handle).and_then(|handle| handle.set_zero_linger());
-        }
-    }
-}
-
 /// Undoes percent-encoding in a path.
 fn decoded(path: &str) -> String {
     // A plus sign stands for itself in a path, unlike in a query.
@@ -374,11 +358,12 @@ async fn handle(
 /// `strangers` is the host that is none of the tenant's.
 pub(crate) async fn serve(
     tenant: Arc<Tenant>,
+    tls: Option<Tls>,
     listener: TcpListener,
     strangers: TcpListener,
     mut stop: oneshot::Receiver<()>,
 ) {
-    let title_case = tenant.options.faults.title_case_headers;
+    let manner = Manner { title_case: tenant.options.faults.title_case_headers, tls, tally: Arc::clone(&tenant.tally) };
     let foreign: Router = Router::new().fallback(any(stranger)).with_state(Arc::clone(&tenant));
     let router: Router = Router::new().fallback(any(handle)).with_state(tenant);
     let mut connections = JoinSet::new();
@@ -389,7 +374,7 @@ pub(crate) async fn serve(
             accepted = strangers.accept() => {
                 if let Ok((socket, _)) = accepted {
                     let service = TowerToHyperService::new(foreign.clone());
-                    connections.spawn(connection(socket, service, title_case, Arc::new(Notify::new())));
+                    connections.spawn(connection(socket, service, manner.clone(), Arc::new(Notify::new())));
                 }
             }
             accepted = listener.accept() => {
@@ -404,7 +389,7 @@ pub(crate) async fn serve(
                 let _ = socket.set_nodelay(true);
                 let reset = Arc::new(Notify::new());
                 let service = TowerToHyperService::new(router.clone().layer(Extension(Arc::clone(&reset))));
-                connections.spawn(connection(socket, service, title_case, reset));
+                connections.spawn(connection(socket, service, manner.clone(), reset));
             }
         }
     }

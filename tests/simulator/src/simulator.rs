@@ -18,12 +18,14 @@ use crate::kit::verdict::{Verdict, judge};
 use crate::options::Options;
 use crate::server::{Tenant, serve};
 use crate::streams::position;
-use crate::tally::{RequestLine, Served};
+use crate::tally::{RequestLine, Served, Traffic};
 use crate::tenant::{CLIENT_ID, CLIENT_SECRET, DOMAIN, TENANT_ID};
+use crate::tls::Tls;
 
 /// A simulated tenant that listens on a loopback address.
 pub struct Simulator {
     tenant: Arc<Tenant>,
+    ca_pem: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,8 +42,11 @@ impl Simulator {
         listener.set_nonblocking(true)?;
         let strangers = net::TcpListener::bind("127.0.0.1:0")?;
         strangers.set_nonblocking(true)?;
-        let decoy = format!("http://{}", strangers.local_addr()?);
-        let url = format!("http://{}", listener.local_addr()?);
+        let tls = Tls::of(&options)?;
+        let ca_pem = tls.as_ref().map(|tls| tls.ca_pem().to_owned());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let decoy = format!("{scheme}://{}", strangers.local_addr()?);
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let workers = options.workers.max(1);
         let tenant = Arc::new(Tenant::new(options, url, decoy, clock, shelves));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -56,17 +61,23 @@ impl Simulator {
             (tokio::net::TcpListener::from_std(listener)?, tokio::net::TcpListener::from_std(strangers)?)
         };
         let thread = std::thread::Builder::new().name("m365-sim".to_owned()).spawn(move || {
-            runtime.block_on(serve(served, listener, strangers, stopped));
+            runtime.block_on(serve(served, tls, listener, strangers, stopped));
             runtime.shutdown_background();
         })?;
-        Ok(Self { tenant, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { tenant, ca_pem, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Root of everything, such as `http://127.0.0.1:40123`. Login is below `/login`, the Management Activity API below `/manage`, Graph
+    /// Root of everything, such as `http://127.0.0.1:40123`, or the same with `https`. Login is below `/login`, the Management Activity API below `/manage`, Graph
     /// below `/graph`: these replace `https://login.microsoftonline.com`, `https://manage.office.com` and `https://graph.microsoft.com`.
     #[must_use]
     pub fn url(&self) -> String {
         self.tenant.url.clone()
+    }
+
+    /// The certificate that a client has to trust, in PEM, if the tenant is served over TLS.
+    #[must_use]
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
     }
 
     /// Directory (tenant) id, a GUID: [`TENANT_ID`].
@@ -97,6 +108,12 @@ impl Simulator {
     #[must_use]
     pub fn served(&self) -> BTreeMap<String, Served> {
         self.tenant.tally.served()
+    }
+
+    /// What has gone over all connections so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.tenant.tally.traffic()
     }
 
     /// Distinct, well-formed records that the tenant has, by stream, also those that have not arrived yet.

@@ -24,6 +24,17 @@ pub struct Served {
     pub requests: u64,
 }
 
+/// What went over the tenant's connections, headers, compression and TLS as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections that were accepted.
+    pub connections: u64,
+    /// Bytes that the tenant sent.
+    pub sent: u64,
+    /// Bytes that the tenant received.
+    pub received: u64,
+}
+
 /// One request and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLine {
@@ -52,6 +63,10 @@ struct Counters {
 }
 
 pub(crate) struct Tally {
+    /// Connections, and bytes over them, as [`Traffic`] has them.
+    pub(crate) connections: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) received: AtomicU64,
     streams: Vec<Counters>,
     log: Mutex<Vec<RequestLine>>,
     /// The request, and the rule that it broke.
@@ -70,7 +85,14 @@ impl Tally {
             seen: (0..entries.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             ..Counters::default()
         };
-        Self { streams: entries.map(counters).collect(), log: Mutex::default(), violations: Mutex::default() }
+        Self {
+            connections: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            streams: entries.map(counters).collect(),
+            log: Mutex::default(),
+            violations: Mutex::default(),
+        }
     }
 
     /// Notes that a complete body went out with these entries of a stream in it.
@@ -117,6 +139,14 @@ impl Tally {
             requests: counters.requests.load(Relaxed),
         };
         STREAMS.iter().zip(&self.streams).map(|(stream, counters)| (stream.name.to_owned(), one(counters))).collect()
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            connections: self.connections.load(Relaxed),
+            sent: self.sent.load(Relaxed),
+            received: self.received.load(Relaxed),
+        }
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestLine> {

@@ -63,10 +63,17 @@ pub fn encode(text: &str) -> String {
     text.replace(' ', "%20").replace('\'', "%27")
 }
 
+/// A client that trusts this certificate alone.
+pub fn agent(ca_pem: Option<&str>) -> ureq::Agent {
+    let roots = ca_pem.map(|pem| ureq::tls::Certificate::from_pem(pem.as_bytes()).unwrap());
+    let tls = ureq::tls::TlsConfig::builder().root_certs(roots.into()).build();
+    ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls).build().into()
+}
+
 impl Client {
     pub fn new(options: Options) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
-        Self { simulator: Simulator::start(options).unwrap(), agent: config.into() }
+        let simulator = Simulator::start(options).unwrap();
+        Self { agent: agent(simulator.ca_pem()), simulator }
     }
 
     fn reply(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {

@@ -73,10 +73,11 @@ impl Queue {
                 splits.taken.insert((place.1, place.2), None);
                 return Some(pending);
             }
-            // A pause may have ended without anyone ringing.
+            // The pause of one that waits may end without anyone ringing; without any, an idle run is to cost nothing.
+            let wait = if splits.waiting.is_empty() { 30_000 } else { 250 };
             splits = self
                 .changed
-                .wait_timeout(splits, real(Duration::from_millis(250)))
+                .wait_timeout(splits, real(Duration::from_millis(wait)))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }

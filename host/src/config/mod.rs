@@ -218,7 +218,7 @@ pub struct LimitsConfig {
     /// How many KiB of records a reader hands on at a time.
     #[schemars(range(min = 16, max = 16384))]
     pub batch_kib: usize,
-    /// How many MiB of batches may wait for the sinks; readers wait when it is reached.
+    /// How many MiB of events and raw lines may wait for the sinks; readers wait when it is reached.
     #[schemars(range(min = 1, max = 4096))]
     pub in_flight_mib: usize,
     /// How many MiB of memory one plugin instance may use.
@@ -236,7 +236,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             readers: 4,
-            batch_kib: 256,
+            batch_kib: 128,
             in_flight_mib: 4,
             guest_memory_mib: 256,
             guest_seconds: 60,

@@ -72,7 +72,7 @@ fn names<'r>(record: &'r Object<'r>, properties: bool) -> Vec<&'r str> {
             told.push(name);
         }
     }
-    told.sort_by_key(|name| TELLING.iter().position(|telling| telling == name).unwrap_or(TELLING.len()));
+    told.sort_by_cached_key(|name| TELLING.iter().position(|telling| telling == name).unwrap_or(TELLING.len()));
     told
 }
 

@@ -109,10 +109,14 @@ fn a_page_that_breaks_off_and_a_service_that_is_down_lose_nothing() {
     for fault in ["cut=/audit/", "cut=signIns", "unavailable=directoryAudits", "unavailable=subscriptions/content"] {
         faults.set(fault).unwrap();
     }
-    let tenant = Tenant::with(Options::new(5, 400).with_quotas(Quotas::unlimited()).with_faults(faults));
-    let config = tenant.configure("");
-    assert_code(&tenant.collect(&config), 0);
-    tenant.assert_delivered_exactly_once();
+    // Over TLS as well, where a connection that is cut ends without its closing message.
+    for tls in [false, true] {
+        let options = Options::new(5, 400).with_quotas(Quotas::unlimited()).with_faults(faults.clone());
+        let tenant = Tenant::with(Options { tls, ..options });
+        let config = tenant.configure("");
+        assert_code(&tenant.collect(&config), 0);
+        tenant.assert_delivered_exactly_once();
+    }
 }
 
 #[test]

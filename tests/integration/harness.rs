@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use m365_sim::{Options, Quotas, Simulator};
 use tempfile::TempDir;
@@ -78,6 +79,19 @@ impl Tenant {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Bytes of the raw records that were delivered, committed or not.
+    pub fn delivered_bytes(&self) -> u64 {
+        std::fs::metadata(self.path("raw.ndjson")).map_or(0, |file| file.len())
+    }
+
+    /// Waits until a run that was just started delivers, two seconds at most.
+    pub fn await_delivery(&self) {
+        let (before, started) = (self.delivered_bytes(), Instant::now());
+        while self.delivered_bytes() == before && started.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Writes a configuration that collects into two files, raw records and events, and adds some text at its end.

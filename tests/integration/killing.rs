@@ -4,7 +4,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use m365_sim::{Options, Quotas};
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,10 +23,6 @@ fn long_tenant(seed: u64, events: u64) -> Tenant {
     })
 }
 
-fn length(tenant: &Tenant) -> u64 {
-    std::fs::metadata(tenant.path("raw.ndjson")).map_or(0, |file| file.len())
-}
-
 #[test]
 fn killed_at_a_hundred_random_moments_it_delivers_everything_exactly_once() {
     let kills: u32 = std::env::var("M365_KILLS").map_or(100, |text| text.parse().expect("M365_KILLS is a number"));
@@ -36,11 +32,10 @@ fn killed_at_a_hundred_random_moments_it_delivers_everything_exactly_once() {
     let (mut done, mut in_the_middle) = (0, 0);
     while done < kills {
         let mut child = program().arg("run").arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
-        let before = length(&tenant);
-        let started = Instant::now();
+        let before = tenant.delivered_bytes();
         // Every other one from before the first line of the program on, and the others while it delivers.
-        while done % 2 == 0 && length(&tenant) == before && started.elapsed() < Duration::from_secs(2) {
-            std::thread::sleep(Duration::from_millis(1));
+        if done % 2 == 0 {
+            tenant.await_delivery();
         }
         let latest = if done % 2 == 0 { 100 } else { 650 };
         std::thread::sleep(Duration::from_millis(moments.u64(1..latest)));
@@ -48,7 +43,7 @@ fn killed_at_a_hundred_random_moments_it_delivers_everything_exactly_once() {
         child.kill().unwrap();
         child.wait().unwrap();
         done += 1;
-        in_the_middle += u32::from(length(&tenant) != before);
+        in_the_middle += u32::from(tenant.delivered_bytes() != before);
     }
     assert!(in_the_middle >= kills / 5, "only {in_the_middle} of {kills} kills hit a run that was delivering");
     assert_code(&tenant.collect(&config), 0);

@@ -154,14 +154,9 @@ fn killed_at_any_moment_rotating_compressed_files_hold_every_event_once() {
         folder.join("a.ndjson.gz"),
         folder.join("b.ndjson.zst"),
     ));
-    let delivered = || std::fs::metadata(tenant.path("raw.ndjson")).map_or(0, |file| file.len());
     for round in 0..10u64 {
         let mut child = program().arg("run").arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
-        // After what the run before it delivered, so that interruptions meet deliveries.
-        let (before, started) = (delivered(), Instant::now());
-        while delivered() == before && started.elapsed() < Duration::from_secs(2) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        tenant.await_delivery();
         std::thread::sleep(Duration::from_millis((round * 7) % 40));
         if round % 3 == 0 {
             terminate(&child);

@@ -33,15 +33,15 @@ impl Budget {
         true
     }
 
-    /// Counts bytes on top of those taken, without waiting: they are there already.
-    pub(super) fn add(&self, bytes: usize) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
-    }
-
     /// Gives bytes back.
     pub(super) fn give(&self, bytes: usize) {
+        self.exchange(bytes, 0);
+    }
+
+    /// Gives bytes back for those that they have become, without waiting: these are there already.
+    pub(super) fn exchange(&self, bytes: usize, become_bytes: usize) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        *used = used.saturating_sub(bytes);
+        *used = used.saturating_sub(bytes) + become_bytes;
         self.freed.notify_all();
     }
 
@@ -78,8 +78,7 @@ mod tests {
         let budget = Budget::new(10);
         let cancel = Cancel::new();
         assert!(budget.take(4, &cancel));
-        budget.add(20);
-        budget.give(4);
+        budget.exchange(4, 20);
         cancel.cancel();
         assert!(!budget.take(1, &cancel), "there is no room");
         budget.give(20);

@@ -12,11 +12,11 @@ mod drift;
 mod gap_events;
 mod outputs;
 mod patience;
+mod pool;
 mod reading;
 mod replay;
 mod status;
 mod transformer;
-mod transformers;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,8 +40,8 @@ use budget::Budget;
 use dedup::InFlight;
 use outputs::Outputs;
 use patience::Patience;
+use pool::Pool;
 use status::Board;
-use transformers::Transformers;
 use work::Queue;
 
 /// What a run needs.
@@ -109,7 +109,8 @@ pub type Summary = BTreeMap<String, (Counts, StreamStatus)>;
 struct Shared {
     plugin: Arc<Plugin>,
     settings: String,
-    transformers: Transformers,
+    /// One for each core, since normalising only computes; readers mostly wait for the network, and there are more of them.
+    transformers: Pool<Transformer>,
     client: Client,
     ledger: Arc<Ledger>,
     queue: Queue,
@@ -196,8 +197,10 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
             "The plugin hung on this piece before. It is read with care, one record at a time."
         );
     }
+    // Two at least, so that a record on which the plugin hangs doesn't hold up everybody else.
+    let transformers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let shared = Arc::new(Shared {
-        transformers: Transformers::new(&run.plugin, &run.settings),
+        transformers: Pool::new((0..transformers).map(|_| Transformer::new(run.plugin.clone(), run.settings.clone()))),
         plugin: run.plugin,
         settings: run.settings,
         client: run.client,

@@ -11,7 +11,7 @@ use crate::guest::{Batch, Chunk, ErrorKind, GuestError, Reject};
 use crate::ledger::{Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
 use crate::times::utc;
 
-/// What a chunk without any lines counts for among the bytes in flight.
+/// What a chunk counts for at least among the bytes in flight: one without any lines waits for the sinks as well.
 const LEAST_BUDGET: usize = 4 << 10;
 
 /// What a failure means for the item that failed.
@@ -199,8 +199,7 @@ impl Worker<'_> {
         // From here on the lines that it has become take the room of the records.
         let put_aside: usize = dead_letters.iter().map(|letter| letter.raw.len()).sum();
         let budget = (events.len() + raw.len() + put_aside).max(LEAST_BUDGET);
-        self.shared.budget.add(budget);
-        self.shared.budget.give(bytes);
+        self.shared.budget.exchange(bytes, budget);
         Ok(Some(Delivery {
             events,
             raw,

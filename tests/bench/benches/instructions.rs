@@ -57,7 +57,9 @@ fn main() -> Outcome<()> {
     let mut counts = BTreeMap::new();
     for stream in streams {
         let (one, three) = (instructions(&stream, 1)?, instructions(&stream, 3)?);
-        counts.insert(stream, (three - one) / 2 / RECORDS as u64);
+        let rounds = three.checked_sub(one).filter(|rounds| *rounds > 0);
+        let rounds = rounds.ok_or_else(|| format!("three rounds of {stream} take no more than one"))?;
+        counts.insert(stream, rounds / 2 / RECORDS as u64);
     }
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
     if arguments.update {
@@ -66,7 +68,8 @@ fn main() -> Outcome<()> {
     let before: BTreeMap<String, u64> = serde_json::from_slice(&std::fs::read(&kept)?)?;
     println!("| stream | instructions per record | before | change |");
     println!("|---|---|---|---|");
-    let mut grown = Vec::new();
+    let uncounted = before.keys().filter(|stream| !counts.contains_key(*stream));
+    let mut grown: Vec<String> = uncounted.map(|stream| format!("{stream} has no golden records any more")).collect();
     for (stream, count) in &counts {
         let Some(before) = before.get(stream) else {
             grown.push(format!("{stream} is new"));
@@ -100,6 +103,9 @@ fn batch(folder: &Path) -> Outcome<Vec<u8>> {
         if path.to_string_lossy().ends_with(".record.json") {
             files.push(path);
         }
+    }
+    if files.is_empty() {
+        return Err(format!("{} holds no records", folder.display()).into());
     }
     files.sort();
     let mut batch = Vec::new();

@@ -1,4 +1,4 @@
-//! What the benchmarks share: records to work on, and the plain round trip that everything is compared with.
+//! What the benchmarks share: records to work on, the plain round trip that everything is compared with, and what machine it is.
 
 use std::io::{BufRead, Write};
 
@@ -42,4 +42,18 @@ pub fn plain_round_trip(mut input: impl BufRead, mut output: impl Write) -> std:
         output.write_all(b"\n")?;
         count += 1;
     }
+}
+
+/// The machine: processor, cores, and what else it does at the moment, as far as the system tells.
+#[must_use]
+pub fn machine() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (cpus, load) = (read("/proc/cpuinfo"), read("/proc/loadavg"));
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
+    format!(
+        "{}, {} cores; load average before the measurement: {}",
+        model.unwrap_or("unknown processor"),
+        std::thread::available_parallelism().map_or(1, usize::from),
+        load.split_whitespace().next().unwrap_or("unknown")
+    )
 }

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use m365_bench::{plain_round_trip, records};
+use m365_bench::{machine, plain_round_trip, records};
 use m365_pipe::guest::{Batch, GuestLimits, Plugin, PluginFile};
 use m365_plugin::normalize::Normalizer;
 use vrl::compiler::state::RuntimeState;
@@ -42,6 +42,7 @@ struct Step<'a> {
 }
 
 fn main() {
+    let machine = machine();
     let rounds: usize = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(31);
     let input: Vec<Input> = records(EVENTS)
         .expect("the simulator starts")
@@ -78,7 +79,7 @@ fn main() {
             count as f64 / times[times.len() / 2].as_secs_f64()
         })
         .collect();
-    println!("{}; {count} records of {} bytes, median of {rounds} rounds", machine(), bytes as u64 / count);
+    println!("{machine}\n\n{count} records of {} bytes, median of {rounds} rounds", bytes as u64 / count);
     println!();
     println!("| step | records per CPU second | of parse and write | of VRL | bytes made per record |");
     println!("|---|---|---|---|---|");
@@ -94,14 +95,6 @@ fn main() {
     }
     println!();
     println!("The component does {:.0} % of what the same code does natively.", 100.0 * rates[5] / rates[4]);
-}
-
-/// Processor and cores, where the system tells.
-fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name))
 }
 
 fn copy(input: &[Input]) -> usize {

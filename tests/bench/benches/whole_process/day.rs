@@ -1,10 +1,9 @@
 //! A simulated day with records that arrive all along: whether memory at its end is as at its start.
 
-use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::process::{memory, terminate, wait};
+use crate::process::{memory, spawn, terminate, wait};
 use crate::table::{mib, print};
 use crate::tenant::{Plan, Sink, Tenant};
 use crate::{Bench, Outcome};
@@ -28,7 +27,7 @@ pub(crate) fn measure(bench: &Bench) -> Outcome<()> {
     let mut command = bench.collector();
     command.args(["--quiet", "run", "-c"]).arg(&config).env("M365_PIPE_TEST_CLOCK", tenant.get("clock"));
     let start = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let child = spawn(&mut command)?;
     let (mut rows, mut first) = (Vec::new(), None);
     for shown in SHOWN {
         sleep((hour * u32::try_from(shown - 1)?).saturating_sub(start.elapsed()));

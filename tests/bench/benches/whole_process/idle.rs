@@ -1,10 +1,9 @@
 //! A collector that has caught up and goes on polling, with default settings: how little it takes.
 
-use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::process::{cpu, memory, run, terminate, wait};
+use crate::process::{cpu, memory, run, spawn, terminate, wait};
 use crate::table::{mib, print};
 use crate::tenant::{Plan, Sink, Tenant};
 use crate::{Bench, Outcome};
@@ -18,15 +17,8 @@ pub(crate) fn measure(bench: &Bench) -> Outcome<()> {
     let tenant = Tenant::start(bench, &plan)?;
     let config = tenant.configure(bench, Sink::File, "data")?;
     run(bench.collector().args(["--quiet", "run", "--until-caught-up", "-c"]).arg(&config))?;
-    let mut command = bench.collector();
-    command
-        .args(["--quiet", "run", "-c"])
-        .arg(&config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
     let start = Instant::now();
-    let child = command.spawn()?;
+    let child = spawn(bench.collector().args(["--quiet", "run", "-c"]).arg(&config))?;
     sleep(SETTLE);
     let (before, since) = (cpu(&child)?, Instant::now());
     sleep(Duration::from_secs(bench.arguments.idle_seconds));

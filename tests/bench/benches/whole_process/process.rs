@@ -29,10 +29,15 @@ impl Used {
     }
 }
 
+/// Starts a process whose input is empty, and whose output nobody wants.
+pub(crate) fn spawn(command: &mut Command) -> Outcome<Child> {
+    Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+}
+
 /// Runs a process to its end.
 pub(crate) fn run(command: &mut Command) -> Outcome<Used> {
     let start = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let child = spawn(command)?;
     wait(child, start).map_err(|error| format!("{command:?}: {error}").into())
 }
 

@@ -1,19 +1,4 @@
-//! Results as Markdown, with the machine that they are of.
-
-use crate::Outcome;
-
-/// The machine: processor, cores, and what else it does at the moment.
-pub(crate) fn machine() -> Outcome<String> {
-    let info = std::fs::read_to_string("/proc/cpuinfo")?;
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
-    let load = std::fs::read_to_string("/proc/loadavg")?;
-    Ok(format!(
-        "{}, {} cores; load average before the measurement: {}",
-        model.unwrap_or("unknown processor"),
-        std::thread::available_parallelism()?,
-        load.split_whitespace().next().unwrap_or_default()
-    ))
-}
+//! Results as Markdown.
 
 /// Prints a table; the first column is text, the others are numbers.
 pub(crate) fn print(title: &str, header: &[&str], rows: &[Vec<String>]) {

@@ -3,9 +3,13 @@
 //! Invariant: at most one element is held at a time, the bytes of an element are handed on as they came (raw line
 //! breaks replaced by blanks), and where the chunks are cut makes no difference.
 
+mod scan;
+
 use std::fmt;
 
 use memchr::{memchr2, memchr2_iter};
+
+use scan::Scan;
 
 /// What surrounds the elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,74 +105,6 @@ enum State {
     AfterMember,
     /// After the whole.
     End,
-}
-
-/// Where a scan through one JSON value stands.
-#[derive(Clone, Copy, Debug, Default)]
-struct Scan {
-    depth: u32,
-    in_string: bool,
-    escaped: bool,
-    scalar: bool,
-}
-
-impl Scan {
-    /// A scan of the value that begins with `first`, if a value can begin so.
-    fn of(first: u8) -> Option<Self> {
-        match first {
-            b'{' | b'[' | b'"' => Some(Self::default()),
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Some(Self { scalar: true, ..Self::default() }),
-            _ => None,
-        }
-    }
-
-    /// Goes on through `bytes` and returns how many of them belong to the value, if it ends there.
-    fn run(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        if self.scalar {
-            let end = bytes.iter().position(|b| matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n'));
-            return end;
-        }
-        loop {
-            if self.in_string {
-                if self.escaped {
-                    if at == bytes.len() {
-                        return None;
-                    }
-                    at += 1;
-                    self.escaped = false;
-                }
-                let found = memchr2(b'"', b'\\', bytes.get(at..)?)?;
-                at += found + 1;
-                if bytes[at - 1] == b'\\' {
-                    self.escaped = true;
-                    continue;
-                }
-                self.in_string = false;
-                if self.depth == 0 {
-                    return Some(at);
-                }
-            }
-            loop {
-                let byte = *bytes.get(at)?;
-                at += 1;
-                match byte {
-                    b'"' => {
-                        self.in_string = true;
-                        break;
-                    }
-                    b'{' | b'[' => self.depth += 1,
-                    b'}' | b']' => {
-                        self.depth = self.depth.saturating_sub(1);
-                        if self.depth == 0 {
-                            return Some(at);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
 }
 
 /// Splits one body.

@@ -36,10 +36,19 @@ pub fn tables(folder: &Path) -> Result<String, String> {
         .collect();
     let names: Vec<&str> = names.into_iter().collect();
 
+    let profiles: BTreeSet<&String> = facts.profiles.values().collect();
+    let profiles: Vec<&String> = profiles.into_iter().collect();
+    if profiles.len() > 16 {
+        return Err("there are more than 16 profiles, which the masks can't hold".to_owned());
+    }
+
     let mut out = String::new();
     // Writing to a String can't fail.
+    let _ = writeln!(out, "static PROFILES: [&str; {}] = {profiles:?};", profiles.len());
+    let kinds = observables(definitions, &facts)?;
+    let _ = writeln!(out, "static OBSERVABLES: [&str; {}] = {kinds:?};", kinds.len());
     let _ = writeln!(out, "static NAMES: [&str; {}] = {names:?};", names.len());
-    let longest = names.iter().map(|name| name.len() + 3).max().unwrap_or(0).next_multiple_of(8);
+    let longest = names.iter().map(|name| name.len() + 3).max().unwrap_or(0).next_multiple_of(16);
     let key =
         |name: &&str| format!("({}, *b\"\\\"{name}\\\":{}\")", name.len() + 3, " ".repeat(longest - name.len() - 3));
     let keys: Vec<String> = names.iter().map(key).collect();
@@ -54,7 +63,8 @@ pub fn tables(folder: &Path) -> Result<String, String> {
     out.push_str("/// The objects and classes that events use.\n#[allow(clippy::unreadable_literal)]\npub mod object {\n    use super::{Definition, Kind, Property, attr};\n");
     for (name, definition) in definitions {
         if name != OPEN {
-            let text = self::definition(name, definition, &names, &facts).map_err(|e| format!("`{name}`: {e}"))?;
+            let text =
+                self::definition(name, definition, &names, &profiles, &facts).map_err(|e| format!("`{name}`: {e}"))?;
             out.push_str(&text);
         }
     }
@@ -70,13 +80,77 @@ pub fn tables(folder: &Path) -> Result<String, String> {
     for uid in classes {
         let (name, category, category_name) =
             facts.classes.get(&uid.to_string()).ok_or_else(|| format!("classes.tsv lacks the class {uid}"))?;
+        let definition = &definitions[&format!("class.{uid}")];
+        let heads = heads(uid, definition, &facts)?;
+        let properties = members(definition, "properties")?;
+        let mut head = 0_u64;
+        for name in ["class_uid", "class_name", "category_uid", "category_name", "activity_id", "type_uid", "type_name"]
+        {
+            let place = properties.keys().position(|p| p == name);
+            head |= 1 << place.ok_or_else(|| format!("class {uid} has no `{name}`"))?;
+        }
         let _ = writeln!(
             out,
-            "    Class {{ uid: {uid}, name: {name:?}, category_uid: {category}, category_name: {category_name:?}, definition: &object::CLASS_{uid} }},"
+            "    Class {{ uid: {uid}, name: {name:?}, category_uid: {category}, category_name: {category_name:?}, definition: &object::CLASS_{uid}, head: {head}, heads: &{heads:?} }},"
         );
     }
     out.push_str("];\n");
     Ok(out)
+}
+
+/// How the events of a class begin: for each activity its number, what it is called, and the attributes that follow from the two as members
+/// of a JSON object. A test holds them against the schema.
+fn heads(uid: u32, schema: &Value, facts: &Facts) -> Result<Vec<(i64, String, String)>, String> {
+    let (class, category, category_name) =
+        facts.classes.get(&uid.to_string()).ok_or_else(|| format!("classes.tsv lacks the class {uid}"))?;
+    let listed = schema["properties"]["activity_id"]["enum"].as_array().into_iter().flatten().filter_map(Value::as_i64);
+    let pairs = activities(schema.as_object().ok_or("is no object")?)?;
+    let captions = facts.captions(&uid.to_string(), "activity_id");
+    let mut heads = Vec::new();
+    for activity in listed {
+        let type_uid = i64::from(uid) * 100 + activity;
+        let Some(caption) = captions.get(&activity) else {
+            return Err(format!("captions.tsv lacks the activity {activity} of the class {uid}"));
+        };
+        if !pairs.is_empty() && !pairs.contains(&(activity, type_uid)) {
+            return Err(format!("class {uid}: activity_id {activity} and type_uid {type_uid} don't go together"));
+        }
+        let members = format!(
+            "\"class_uid\":{uid},\"class_name\":{},\"category_uid\":{category},\"category_name\":{},\"activity_id\":{activity},\"type_uid\":{type_uid},\"type_name\":{}",
+            Value::from(class.as_str()),
+            Value::from(category_name.as_str()),
+            Value::from(format!("{class}: {caption}")),
+        );
+        heads.push((activity, caption.clone(), members));
+    }
+    Ok(heads)
+}
+
+/// For each number of an observable's `type_id` what it is written as between name and value; empty for those that there aren't.
+fn observables(definitions: &Map<String, Value>, facts: &Facts) -> Result<Vec<String>, String> {
+    let object = definitions.get("observable").ok_or("there is no definition of observables")?;
+    let present = object["properties"].as_object().ok_or("an observable has no properties")?;
+    let required = object["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let written = ["name", "type_id", "type", "value"];
+    let text = |name: &str| object["properties"][name] == serde_json::json!({"type": "string"});
+    if !required.clone().all(|name| written.contains(&name))
+        || !written.iter().all(|name| present.contains_key(*name))
+        || !["name", "type", "value"].into_iter().all(text)
+        || ["anyOf", "oneOf", "allOf"].iter().any(|keyword| object.get(keyword).is_some())
+    {
+        return Err("observables are no longer written as the schema wants them".to_owned());
+    }
+    let listed: Vec<i64> =
+        object["properties"]["type_id"]["enum"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect();
+    let captions = facts.captions("observable", "type_id");
+    let kind = |id: i64| match captions.get(&id) {
+        Some(caption) if listed.contains(&id) => {
+            format!("\",\"type_id\":{id},\"type\":{},\"value\":", Value::from(caption.as_str()))
+        }
+        _ => String::new(),
+    };
+    let used = facts.observables.values().map(|id| i64::from(*id)).max().unwrap_or(0);
+    Ok((0..=used).map(kind).collect())
 }
 
 /// The top of the schema only chooses the definition by `class_uid`; anything else would go unchecked.
@@ -94,7 +168,13 @@ fn root(schema: &Value, definitions: &Map<String, Value>) -> Result<(), String> 
     if choices == classes { Ok(()) } else { Err(format!("{choices} choices for {classes} classes")) }
 }
 
-fn definition(name: &str, schema: &Value, names: &[&str], facts: &Facts) -> Result<String, String> {
+fn definition(
+    name: &str,
+    schema: &Value,
+    names: &[&str],
+    profiles: &[&String],
+    facts: &Facts,
+) -> Result<String, String> {
     let schema = schema.as_object().ok_or("is no object")?;
     only(schema, &["type", "additionalProperties", "properties", "required", "anyOf", "oneOf", "allOf"])?;
     if schema.get("additionalProperties") != Some(&Value::Bool(false)) || schema.get("type") != Some(&"object".into()) {
@@ -126,8 +206,8 @@ fn definition(name: &str, schema: &Value, names: &[&str], facts: &Facts) -> Resu
     let scope = name.strip_prefix("class.").unwrap_or(name);
     let mut rows = String::new();
     for (attribute, property) in properties {
-        let text =
-            self::property(scope, attribute, property, properties, facts).map_err(|e| format!("`{attribute}`: {e}"))?;
+        let text = self::property(scope, attribute, property, properties, profiles, facts)
+            .map_err(|e| format!("`{attribute}`: {e}"))?;
         let _ = writeln!(rows, "            {text},");
     }
     let mut places = vec![0_u8; names.len()];
@@ -171,6 +251,7 @@ fn property(
     attribute: &str,
     schema: &Value,
     properties: &Map<String, Value>,
+    profiles: &[&String],
     facts: &Facts,
 ) -> Result<String, String> {
     let schema = schema.as_object().ok_or("is no object")?;
@@ -182,19 +263,16 @@ fn property(
         kind(schema)?
     };
     let key = (scope.to_owned(), attribute.to_owned());
-    let common = ("*".to_owned(), attribute.to_owned());
-    // The captions of the scope come before the common ones.
-    let mut captions = facts.captions.get(&common).cloned().unwrap_or_default();
-    captions.extend(facts.captions.get(&key).cloned().unwrap_or_default());
-    let captions: Vec<(i64, String)> = captions.into_iter().collect();
+    let captions: Vec<(i64, String)> = facts.captions(scope, attribute).into_iter().collect();
     let sibling = attribute
         .strip_suffix("_id")
         .filter(|name| properties.contains_key(*name))
         .map_or("None".to_owned(), |name| format!("Some(attr::{})", name.to_uppercase()));
     let observable = facts.observables.get(&key).copied().unwrap_or(0);
-    let profile = facts.profiles.get(&key).map_or("", String::as_str);
+    let profile = facts.profiles.get(&key).and_then(|name| profiles.iter().position(|p| *p == name));
+    let profile = profile.map_or(0_u16, |place| 1 << place);
     Ok(format!(
-        "Property {{ attribute: attr::{}, kind: {kind}, list: {list}, captions: &{captions:?}, sibling: {sibling}, observable: {observable}, profile: {profile:?} }}",
+        "Property {{ attribute: attr::{}, kind: {kind}, list: {list}, captions: &{captions:?}, sibling: {sibling}, observable: {observable}, profile: {profile} }}",
         attribute.to_uppercase()
     ))
 }
@@ -274,6 +352,15 @@ impl Facts {
             facts.classes.insert(uid, (name, category, category_name));
         }
         Ok(facts)
+    }
+
+    /// What the numbers of an attribute are called; the captions of the scope come before the common ones.
+    fn captions(&self, scope: &str, attribute: &str) -> BTreeMap<i64, String> {
+        let of =
+            |scope: &str| self.captions.get(&(scope.to_owned(), attribute.to_owned())).cloned().unwrap_or_default();
+        let mut captions = of("*");
+        captions.extend(of(scope));
+        captions
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Property {
     pub sibling: Option<Attribute>,
     /// The `type_id` of the observable that the value is; 0 for none.
     pub observable: u8,
-    /// The profile that the attribute belongs to; empty for none.
-    pub profile: &'static str,
+    /// The bit of the profile that the attribute belongs to, see [`profiles`]; 0 for none.
+    pub profile: u16,
 }
 
 /// What a value has to be.
@@ -87,6 +87,32 @@ pub struct Class {
     pub category_name: &'static str,
     /// Its attributes.
     pub definition: &'static Definition,
+    /// The places of [`Head::ATTRIBUTES`], a bit for each.
+    head: u64,
+    /// For each activity its number, what it is called, and [`Head::members`].
+    heads: &'static [(i64, &'static str, &'static str)],
+}
+
+/// What of an event follows from its class and activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What the activity is called.
+    pub activity_name: &'static str,
+    /// The attributes of [`Head::ATTRIBUTES`] as members of a JSON object, without the braces; they are as the schema wants them.
+    pub members: &'static str,
+}
+
+impl Head {
+    /// The attributes that follow.
+    pub const ATTRIBUTES: [Attribute; 7] = [
+        attr::CLASS_UID,
+        attr::CLASS_NAME,
+        attr::CATEGORY_UID,
+        attr::CATEGORY_NAME,
+        attr::ACTIVITY_ID,
+        attr::TYPE_UID,
+        attr::TYPE_NAME,
+    ];
 }
 
 include!(concat!(env!("OUT_DIR"), "/events.rs"));
@@ -99,6 +125,38 @@ pub fn classes() -> &'static [Class] {
 /// The class of a `class_uid`; none if no event uses it.
 pub fn class(uid: u32) -> Option<&'static Class> {
     CLASSES.binary_search_by_key(&uid, |class| class.uid).ok().map(|index| &CLASSES[index])
+}
+
+/// The names of the profiles whose bits are set, sorted.
+pub fn profiles(bits: u16) -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().enumerate().filter(move |(place, _)| bits & (1 << place) != 0).map(|(_, name)| *name)
+}
+
+/// What an observable of this `type_id` is written as between its name and its value, in JSON: from the name's second quotation mark to
+/// the last colon. None for a number that the schema doesn't take or that has no caption.
+#[inline]
+pub fn observable(type_id: u8) -> Option<&'static str> {
+    OBSERVABLES.get(usize::from(type_id)).copied().filter(|text| !text.is_empty())
+}
+
+impl Class {
+    /// How events of an activity begin; none if the class has no such activity.
+    #[inline]
+    pub fn head(&self, activity_id: i64) -> Option<Head> {
+        let found = self.heads.iter().find(|(id, ..)| *id == activity_id);
+        found.map(|(_, activity_name, members)| Head { activity_name, members })
+    }
+
+    /// The bits, in the definition's masks, of [`Head::ATTRIBUTES`].
+    #[inline]
+    pub fn head_attributes(&self) -> u64 {
+        self.head
+    }
+
+    /// All activities, by number.
+    pub fn activities(&self) -> impl Iterator<Item = i64> {
+        self.heads.iter().map(|(id, ..)| *id)
+    }
 }
 
 impl Attribute {
@@ -180,8 +238,12 @@ impl Definition {
 
 impl Property {
     /// What OCSF calls a number.
+    #[inline]
     pub fn caption(&self, id: i64) -> Option<&'static str> {
-        self.captions.iter().find(|(number, _)| *number == id).map(|(_, caption)| *caption)
+        // Most lists begin at 0 and leave none out.
+        let at =
+            usize::try_from(id).ok().and_then(|place| self.captions.get(place)).filter(|(number, _)| *number == id);
+        at.or_else(|| self.captions.iter().find(|(number, _)| *number == id)).map(|(_, caption)| *caption)
     }
 }
 
@@ -233,14 +295,31 @@ impl Kind {
 
 /// OCSF's `email_t`: `^[a-zA-Z0-9!#$%&'*+-/=?^_`{|}~.]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+$`, in which `+-/` is a range.
 pub fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let in_local = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+,-./=?^_`{|}~".contains(&b);
-    let in_domain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    let dot = domain.bytes().position(|b| b == b'.');
-    !local.is_empty()
-        && local.bytes().all(in_local)
-        && domain.bytes().all(in_domain)
+    const LOCAL: [bool; 256] = marks(b"!#$%&'*+,-./=?^_`{|}~");
+    const DOMAIN: [bool; 256] = marks(b"-.");
+    let bytes = text.as_bytes();
+    let local = bytes.iter().take_while(|b| LOCAL[usize::from(**b)]).count();
+    let [b'@', domain @ ..] = &bytes[local..] else { return false };
+    let dot = domain.iter().position(|b| *b == b'.');
+    local > 0
+        && domain.iter().all(|b| DOMAIN[usize::from(*b)])
         && dot.is_some_and(|dot| dot > 0 && dot + 1 < domain.len())
+}
+
+/// Which bytes are letters, digits or among some others.
+const fn marks(others: &[u8]) -> [bool; 256] {
+    let mut marks = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        marks[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        marks[others[at] as usize] = true;
+        at += 1;
+    }
+    marks
 }
 
 /// An address that the standard library reads; a subset of OCSF's `ip_t`.

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use m365_schemas::event;
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -84,6 +85,66 @@ fn every_definition_is_closed_but_the_open_object() {
     for (name, definition) in parse(m365_schemas::EVENTS)["$defs"].as_object().unwrap() {
         assert_eq!(definition.get("additionalProperties") == Some(&Value::Bool(false)), name != "object", "{name}");
     }
+}
+
+/// The schema of one definition, with the others to refer to.
+fn definition(schema: &Value, name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}"), "$defs": schema["$defs"]})
+}
+
+#[test]
+fn what_follows_from_class_and_activity_is_as_the_schema_wants_it() {
+    let schema = parse(m365_schemas::EVENTS);
+    for class in event::classes() {
+        let name = format!("class.{}", class.uid);
+        let mut wants = definition(&schema, &name);
+        // The rest of the event is not there yet.
+        for keyword in ["required", "anyOf", "oneOf"] {
+            wants["$defs"][&name].as_object_mut().unwrap().remove(keyword);
+        }
+        let validator = jsonschema::validator_for(&wants).unwrap();
+        let listed = schema["$defs"][&name]["properties"]["activity_id"]["enum"].as_array().unwrap();
+        let activities: Vec<i64> = class.activities().collect();
+        assert_eq!(listed.iter().map(|id| id.as_i64().unwrap()).collect::<Vec<_>>(), activities, "{name}");
+        for id in activities {
+            let head = class.head(id).unwrap();
+            let members = parse(&format!("{{{}}}", head.members));
+            if let Err(error) = validator.validate(&members) {
+                panic!("{name}: {error} at {}", error.instance_path());
+            }
+            let attributes = event::Head::ATTRIBUTES.map(event::Attribute::name);
+            let written: BTreeSet<&str> = members.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(written, BTreeSet::from(attributes), "{name}");
+            let bits = event::Head::ATTRIBUTES.map(|attribute| 1_u64 << class.definition.place(attribute).unwrap());
+            assert_eq!(class.head_attributes(), bits.iter().sum::<u64>(), "{name}");
+            assert_eq!(
+                (members["activity_id"].as_i64(), members["type_uid"].as_i64()),
+                (Some(id), Some(i64::from(class.uid) * 100 + id))
+            );
+            assert!(members["type_name"].as_str().unwrap().ends_with(head.activity_name));
+        }
+        assert_eq!(class.head(97), None);
+    }
+}
+
+#[test]
+fn observables_are_written_as_the_schema_wants_them() {
+    let schema = parse(m365_schemas::EVENTS);
+    let validator = jsonschema::validator_for(&definition(&schema, "observable")).unwrap();
+    let mut seen = BTreeSet::new();
+    for type_id in 0..=u8::MAX {
+        let Some(between) = event::observable(type_id) else { continue };
+        let observable = parse(&format!("{{\"name\":\"a.b{between}\"c\"}}"));
+        validator.validate(&observable).unwrap();
+        assert_eq!(observable["type_id"], type_id);
+        assert_eq!((&observable["name"], &observable["value"]), (&json!("a.b"), &json!("c")));
+        seen.insert(observable["type"].to_string());
+    }
+    assert!(seen.contains("\"IP Address\"") && seen.contains("\"User Name\""), "{seen:?}");
+    let used = |definition: &event::Definition| {
+        definition.properties.iter().all(|p| p.observable == 0 || event::observable(p.observable).is_some())
+    };
+    assert!(event::classes().iter().all(|class| used(class.definition)));
 }
 
 #[test]

@@ -17,6 +17,8 @@ use std::borrow::Cow;
 
 use crate::normalize::event::{Members, Value};
 use crate::normalize::record::{Node, Object};
+use bumpalo::Bump;
+
 use crate::normalize::{json, parse, write};
 use convert::Document;
 use m365_schemas::ecs::ROOT;
@@ -30,7 +32,8 @@ const MAX_DEPTH: u16 = 4 * 64 + 16;
 /// A sentence, if the text is no event that the normaliser writes: no JSON object, without `class_uid` or `time`, or of a class that it
 /// doesn't use. What `out` holds behind its earlier length is then void.
 pub fn document(event: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    let node = parse::parse_deep(event, MAX_DEPTH).map_err(|e| format!("the event is not JSON: {e}"))?;
+    let arena = Bump::new();
+    let node = parse::parse_deep(event, &arena, MAX_DEPTH).map_err(|e| format!("the event is not JSON: {e}"))?;
     let Node::Object(event) = &node else { return Err(format!("the event is {} instead of an object", node.kind())) };
     let class_uid = event.peek_int("class_uid").ok_or("the event has no class_uid")?;
     let lines = tables::lines(class_uid).ok_or_else(|| format!("events of class {class_uid} have no place in ECS"))?;

@@ -89,10 +89,10 @@ pub fn same(left: &Node<'_>, right: &Node<'_>) -> bool {
         (Node::UInt(a), Node::UInt(b)) => a == b,
         (Node::Float(a), Node::Float(b)) => a == b,
         (Node::Str(a), Node::Str(b)) => a == b,
-        (Node::Array(a), Node::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Node::Array(a), Node::Array(b)) => a.len() == b.len() && a.iter().zip(*b).all(|(a, b)| same(a, b)),
         (Node::Object(a), Node::Object(b)) => {
             a.members().len() == b.members().len()
-                && a.members().iter().all(|m| b.peek(&m.name).is_some_and(|other| same(&m.value, other)))
+                && a.members().iter().all(|m| b.peek(m.name).is_some_and(|other| same(&m.value, other)))
         }
         _ => false,
     }
@@ -112,7 +112,7 @@ pub fn write_rest(node: &Node<'_>, out: &mut Vec<u8>) -> bool {
         Node::Array(items) => {
             some = false;
             out.push(b'[');
-            for item in items {
+            for item in *items {
                 let before = out.len();
                 if some {
                     out.push(b',');
@@ -133,7 +133,7 @@ pub fn write_rest(node: &Node<'_>, out: &mut Vec<u8>) -> bool {
                 if some {
                     out.push(b',');
                 }
-                json::text(out, &member.name);
+                json::text(out, member.name);
                 out.push(b':');
                 if write_rest(&member.value, out) {
                     some = true;

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
-    event::{Attributes, attr, object},
+    event::{Attributes, attr, object, trimmed},
     record::{Node, Object},
 };
 
@@ -21,7 +21,10 @@ pub enum Address<'a> {
 
 /// Reads `1.2.3.4`, `1.2.3.4:443`, `[::1]`, `[::1]:443`, `2001:db8::1`, `::ffff:1.2.3.4` or a host name.
 pub fn parse(text: &str) -> Option<Address<'_>> {
-    let text = text.trim();
+    let text = trimmed(text);
+    if let Ok(v4) = text.parse::<Ipv4Addr>() {
+        return Some(Address::Ip(IpAddr::V4(v4), None));
+    }
     if text.is_empty() || ["null", "<null>", "unknown"].iter().any(|none| text.eq_ignore_ascii_case(none)) {
         return None;
     }
@@ -70,14 +73,23 @@ pub fn is_host_name(text: &str) -> bool {
 
 /// The endpoint that a text names. Empty if it names none.
 pub fn endpoint<'r>(text: &'r str) -> Attributes<'r> {
+    endpoint_at(parse(text).as_ref(), text)
+}
+
+/// The endpoint of an address that was read from a text.
+fn endpoint_at<'r>(address: Option<&Address<'r>>, text: &'r str) -> Attributes<'r> {
     let mut endpoint = Attributes::of(&object::NETWORK_ENDPOINT);
-    match parse(text) {
+    match address {
+        // An IPv4 address can be written in one way only.
+        Some(Address::Ip(IpAddr::V4(_), None)) if !text.contains(['[', ':', '%']) => {
+            endpoint.set(attr::IP, text);
+        }
         Some(Address::Ip(ip, port)) => {
             endpoint.set(attr::IP, ip.to_string());
             endpoint.set(attr::PORT, port.map(i64::from));
         }
         Some(Address::Host(host, port)) => {
-            endpoint.set(attr::HOSTNAME, host);
+            endpoint.set(attr::HOSTNAME, *host);
             endpoint.set(attr::PORT, port.map(i64::from));
         }
         None => {}
@@ -99,7 +111,7 @@ pub fn source<'r>(record: &'r Object<'r>) -> Attributes<'r> {
             let address = parse(text)?;
             match &found {
                 None => {
-                    source = endpoint(text);
+                    source = endpoint_at(Some(&address), text);
                     found = Some(address);
                     Some(())
                 }

@@ -226,7 +226,7 @@ fn data<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Members<'r> {
         Some(Value::Text(text)) => {
             let text = match text {
                 Cow::Borrowed(text) => text,
-                Cow::Owned(text) => context.hold(text),
+                Cow::Owned(text) => context.hold(&text),
             };
             by_name(text).unwrap_or_else(|| Members::from_iter([("Parameters".into(), Value::Text(text.into()))]))
         }

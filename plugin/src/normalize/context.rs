@@ -3,8 +3,9 @@
 //! Invariant: `metadata`, `cloud`, `api`, `time`, `message` and `raw_data` are written here for every class alike; a mapping sets
 //! one of them only where it knows better, and then what it set stays.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
+use bumpalo::Bump;
 use m365_schemas::record::RecordFamily;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -14,14 +15,14 @@ use crate::streams::Stream;
 
 use super::{
     Settings,
-    event::{Attributes, Event, Members, Present, Value, attr, object},
+    event::{Attributes, Event, Members, Present, Value, attr, object, trimmed},
     message,
     record::{Node, Object},
-    rest::{Converter, Untangled, push_hex},
+    rest::{self, Converter, push_hex},
     streams,
     tables::{self, Known, RecordType, Rule},
     times, users,
-    write::{self, Fault},
+    write::{self, Envelope, Fault},
 };
 
 /// What all records of a batch share.
@@ -30,15 +31,34 @@ pub struct Batch<'s> {
     settings: &'s Settings,
     stream: &'static Stream,
     now_ms: u64,
+    /// The record type, for a stream of one kind.
+    record_type: Option<&'static RecordType>,
     /// In which the ids of the events are.
     namespace: Uuid,
+    /// What its events share, for each product, tenant and version that they come from; mostly one.
+    envelopes: RefCell<Vec<(Origin, Rc<Envelope>)>>,
 }
+
+/// What an envelope depends on besides the batch. Empty where the record doesn't say.
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    tenant: String,
+    product: String,
+    feature: String,
+    feature_uid: String,
+    version: String,
+}
+
+/// So many envelopes are remembered.
+const MAX_ENVELOPES: usize = 16;
 
 impl<'s> Batch<'s> {
     /// A batch of a stream at a time, in milliseconds since 1970.
     pub fn new(settings: &'s Settings, stream: &'static Stream, now_ms: u64) -> Self {
         let name = [settings.tenant.as_bytes(), b"\0", stream.name.as_bytes()].concat();
-        Self { settings, stream, now_ms, namespace: Uuid::new_v5(&NAMESPACE, &name) }
+        let namespace = Uuid::new_v5(&NAMESPACE, &name);
+        let record_type = stream.record_type().and_then(tables::record_type_named);
+        Self { settings, stream, now_ms, record_type, namespace, envelopes: RefCell::default() }
     }
 
     /// The stream.
@@ -72,9 +92,9 @@ pub struct Context<'r> {
     pub known: Known,
     /// `Workload` of a Management Activity record, else empty.
     pub workload: &'r str,
+    batch: &'r Batch<'r>,
     line: &'r [u8],
-    namespace: Uuid,
-    untangled: &'r Untangled<'r>,
+    arena: &'r Bump,
     id: &'r str,
     time: Option<i64>,
     time_text: &'r str,
@@ -88,8 +108,8 @@ pub struct Context<'r> {
 
 impl<'r> Context<'r> {
     /// Reads what all records of the stream's family have in common, and takes it.
-    pub fn new(batch: &Batch<'r>, line: &'r [u8], record: &'r Object<'r>, untangled: &'r Untangled<'r>) -> Self {
-        let Batch { settings, stream, now_ms, namespace } = *batch;
+    pub fn new(batch: &'r Batch<'r>, line: &'r [u8], record: &'r Object<'r>, arena: &'r Bump) -> Self {
+        let Batch { settings, stream, now_ms, .. } = *batch;
         let (id, time, operation) = match stream.family() {
             RecordFamily::Activity => ("Id", "CreationTime", "Operation"),
             RecordFamily::SignIn => ("id", "createdDateTime", ""),
@@ -114,14 +134,14 @@ impl<'r> Context<'r> {
             settings,
             stream,
             now_ms,
-            record_type: stream.record_type().and_then(tables::record_type_named),
+            record_type: batch.record_type,
             operation: operation.trim_end_matches(['.', ' ']),
             rule: Rule { class_uid: 6003, activity: tables::Activity::Verb, severity: None, object: "" },
             known: Known::Not,
             workload: "",
+            batch,
             line,
-            namespace,
-            untangled,
+            arena,
             id: record.take_str(id).unwrap_or_default(),
             time: times::parse(time_text),
             time_text,
@@ -214,16 +234,16 @@ impl<'r> Context<'r> {
 
     /// JSON that is text inside the record, as a tree; none if it isn't JSON.
     pub fn untangle(&self, text: &'r str) -> Option<&'r Node<'r>> {
-        self.untangled.tree(text)
+        rest::untangle(text, self.arena)
     }
 
     /// Keeps a text that was put together, so that it lives as long as the record.
-    pub fn hold(&self, text: String) -> &'r str {
-        self.untangled.hold(text)
+    pub fn hold(&self, text: &str) -> &'r str {
+        self.arena.alloc_str(text)
     }
 
     fn converter(&self) -> Converter<'r, 'r> {
-        Converter::new(self.settings.redact, &self.settings.tenant, self.untangled)
+        Converter::new(self.settings.redact, &self.settings.tenant, self.arena)
     }
 
     fn converted<T>(&self, convert: impl FnOnce(&mut Converter<'r, 'r>) -> T) -> T {
@@ -250,7 +270,7 @@ impl<'r> Context<'r> {
     pub fn take_rest(&self, name: &'r str, object: &'r Object<'r>) -> Members<'r> {
         let rest = self.converted(|converter| converter.rest_at(name, object));
         object.members().iter().for_each(|member| {
-            object.take(&member.name);
+            object.take(member.name);
         });
         rest
     }
@@ -277,13 +297,14 @@ impl<'r> Context<'r> {
         // The record's bytes tell its events from all others; the id is among them.
         let digest = xxh3_128(self.line).to_be_bytes();
         let raw = self.settings.raw.then(|| self.raw(record, !redacted.is_empty()));
+        let envelope = self.envelope()?;
         let last = events.len().saturating_sub(1);
         let mut rest = Some(rest);
         for (index, mut event) in events.into_iter().enumerate() {
             let severity = event.get(attr::SEVERITY_ID).and_then(Value::as_int).unwrap_or(1);
             event.set_severity(self.rule.severity.unwrap_or(severity));
             self.metadata(&mut event, digest, index);
-            self.envelope(record, &mut event);
+            self.complete(record, &mut event);
             if let Some(raw) = &raw {
                 write_raw(&mut event, raw);
             }
@@ -292,55 +313,64 @@ impl<'r> Context<'r> {
             }
             let rest = if index == last { rest.take() } else { rest.clone() };
             event.leave(rest.unwrap_or_default());
-            write::event(event, self.settings.observables, out)?;
+            write::event(event, &envelope, self.settings.observables, out)?;
             out.push(b'\n');
         }
         Ok(())
     }
 
-    fn metadata(&self, event: &mut Event<'r>, digest: [u8; 16], index: usize) {
+    /// What the event shares with the others of the batch that have the same origin.
+    fn envelope(&self) -> Result<Rc<Envelope>, Fault> {
+        fn text<'t>(text: &'t Option<Cow<'_, str>>) -> &'t str {
+            text.as_deref().unwrap_or_default()
+        }
+        let (tenant, product) = (self.tenant.unwrap_or_default(), self.product());
+        let (feature, feature_uid, version) = (text(&self.feature), text(&self.feature_uid), text(&self.version));
+        let mut envelopes = self.batch.envelopes.borrow_mut();
+        let known = envelopes.iter().find(|(origin, _)| {
+            origin.feature_uid == feature_uid
+                && origin.product == product
+                && origin.tenant == tenant
+                && origin.feature == feature
+                && origin.version == version
+        });
+        if let Some((_, envelope)) = known {
+            return Ok(envelope.clone());
+        }
+        let envelope = Rc::new(self.new_envelope()?);
+        let [tenant, product, feature, feature_uid, version] =
+            [tenant, product, feature, feature_uid, version].map(str::to_owned);
+        let origin = Origin { tenant, product, feature, feature_uid, version };
+        if envelopes.len() >= MAX_ENVELOPES {
+            envelopes.remove(0);
+        }
+        envelopes.push((origin, envelope.clone()));
+        Ok(envelope)
+    }
+
+    fn new_envelope(&self) -> Result<Envelope, Fault> {
         let mut product = Attributes::of(&object::PRODUCT);
         product.set(attr::NAME, self.product());
         product.set(attr::VENDOR_NAME, "Microsoft");
         let mut feature = Attributes::of(&object::FEATURE);
-        feature.set(attr::NAME, self.feature.clone());
-        feature.set(attr::UID, self.feature_uid.clone());
+        feature.set(attr::NAME, self.feature.as_deref());
+        feature.set(attr::UID, self.feature_uid.as_deref());
         product.set(attr::FEATURE, feature);
-        let metadata = event.metadata();
+        let mut metadata = Attributes::of(&object::METADATA);
         metadata.set(attr::VERSION, "1.8.0");
-        metadata.set_if_absent(attr::PRODUCT, product);
-        metadata.set(attr::UID, self.uid(digest, index));
-        metadata.set_if_absent(attr::ORIGINAL_EVENT_UID, self.id);
-        metadata.set_if_absent(attr::ORIGINAL_TIME, self.time_text);
         metadata.set(attr::PROCESSED_TIME, i64::try_from(self.now_ms).unwrap_or(i64::MAX));
         metadata.set(attr::LOG_PROVIDER, self.stream.provider());
         metadata.set(attr::LOG_SOURCE, self.stream.source());
         metadata.set(attr::LOG_NAME, self.stream.dataset);
         metadata.set(attr::LOG_FORMAT, "JSON");
-        metadata.set(attr::LOG_VERSION, self.version.clone());
-        metadata.set_if_absent(attr::EVENT_CODE, self.operation);
+        metadata.set(attr::LOG_VERSION, self.version.as_deref());
         metadata.set(attr::TENANT_UID, self.tenant);
-        let correlation = metadata.text(attr::CORRELATION_UID).is_some_and(|id| Some(id) != self.correlation);
-        metadata.set_if_absent(attr::CORRELATION_UID, self.correlation);
         if let Some(name) = self.stream.story {
             let mut story = Attributes::of(&object::KEY_VALUE_OBJECT);
             story.set(attr::NAME, "story");
             story.set(attr::VALUE, name);
             metadata.set(attr::TAGS, vec![story]);
         }
-        if correlation {
-            // A mapping knew a better one.
-            event.keep("CorrelationId", self.correlation);
-        }
-        if self.rule.class_uid == DATA_SECURITY_FINDING {
-            // The product is the one that evaluates the rules; where the data was is said nowhere else.
-            event.keep("Workload", self.workload);
-        }
-    }
-
-    fn envelope(&self, record: &'r Object<'r>, event: &mut Event<'r>) {
-        event.set_if_absent(attr::TIME, self.time.unwrap_or(i64::try_from(self.now_ms).unwrap_or(i64::MAX)));
-        event.set(attr::TIMEZONE_OFFSET, 0);
         let mut cloud = Attributes::of(&object::CLOUD);
         cloud.set(attr::PROVIDER, "Microsoft");
         if let Some(tenant) = self.tenant {
@@ -352,7 +382,30 @@ impl<'r> Context<'r> {
             org.set(attr::UID, tenant);
             cloud.set(attr::ORG, org);
         }
-        event.set(attr::CLOUD, cloud);
+        Envelope::new(&cloud, &metadata, product)
+    }
+
+    fn metadata(&self, event: &mut Event<'r>, digest: [u8; 16], index: usize) {
+        let metadata = event.metadata();
+        metadata.set(attr::UID, self.uid(digest, index));
+        metadata.set_if_absent(attr::ORIGINAL_EVENT_UID, self.id);
+        metadata.set_if_absent(attr::ORIGINAL_TIME, self.time_text);
+        metadata.set_if_absent(attr::EVENT_CODE, self.operation);
+        let correlation = metadata.text(attr::CORRELATION_UID).is_some_and(|id| Some(id) != self.correlation);
+        metadata.set_if_absent(attr::CORRELATION_UID, self.correlation);
+        if correlation {
+            // A mapping knew a better one.
+            event.keep("CorrelationId", self.correlation);
+        }
+        if self.rule.class_uid == DATA_SECURITY_FINDING {
+            // The product is the one that evaluates the rules; where the data was is said nowhere else.
+            event.keep("Workload", self.workload);
+        }
+    }
+
+    fn complete(&self, record: &'r Object<'r>, event: &mut Event<'r>) {
+        event.set_if_absent(attr::TIME, self.time.unwrap_or(i64::try_from(self.now_ms).unwrap_or(i64::MAX)));
+        event.set(attr::TIMEZONE_OFFSET, 0);
         if !event.has(attr::API) {
             event.set(attr::API, self.api(None));
         }
@@ -384,7 +437,8 @@ impl<'r> Context<'r> {
         if index > 0 {
             name.extend_from_slice(index.to_string().as_bytes());
         }
-        Uuid::new_v5(&self.namespace, &name).hyphenated().to_string()
+        let uid = Uuid::new_v5(&self.batch.namespace, &name);
+        uid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
     }
 
     /// The record's text; with redaction the text of the redacted record, in which JSON inside of text is untangled.
@@ -393,8 +447,8 @@ impl<'r> Context<'r> {
             let mut converter = self.converter();
             let mut whole = Members::default();
             for member in record.members() {
-                if let Some(value) = converter.whole(&member.name, &member.value) {
-                    whole.push(Cow::Borrowed(&member.name), value);
+                if let Some(value) = converter.whole(member.name, &member.value) {
+                    whole.push(Cow::Borrowed(member.name), value);
                 }
             }
             return write::to_json(&Value::Open(whole));
@@ -425,7 +479,7 @@ impl<'r> Present<'r> for Verbatim<'_> {
 
 /// Takes the first of the members that is an id; the others stay.
 fn correlation<'r>(record: &'r Object<'r>, names: &[&str]) -> Option<&'r str> {
-    names.iter().find_map(|name| record.take_if(name, |n| n.as_str().map(str::trim).filter(|t| !users::is_nobody(t))))
+    names.iter().find_map(|name| record.take_if(name, |n| n.as_str().map(trimmed).filter(|t| !users::is_nobody(t))))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
     addresses,
     authentication::factor_type,
     context::Context,
-    event::{Attributes, Event, Members, Present, Value, attr, object},
+    event::{Attributes, Event, Members, Present, attr, object},
     generic, named_values,
     outcome::Outcome,
     record::{Node, Object},
@@ -142,10 +142,10 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
         3001 | 3002 => {
             event.set(attr::USER, change.user().map(|user| spent(user, user.user())));
             // What a new user is called is said already.
-            if event.class.uid == 3001 && activity(event) != 1 {
+            if event.class.uid == 3001 && event.activity_id != 1 {
                 event.set(attr::USER_RESULT, change.user_result());
             }
-            if event.class.uid == 3001 && [10, 11].contains(&activity(event)) {
+            if event.class.uid == 3001 && [10, 11].contains(&event.activity_id) {
                 let method = reason.filter(|r| factor_type(r) != 99);
                 let mut factor = Attributes::of(&object::AUTH_FACTOR);
                 factor.set_enum(attr::FACTOR_TYPE_ID, method.map_or(0, factor_type), None);
@@ -183,10 +183,6 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
 fn spent<'r>(target: &Target<'r>, built: Attributes<'r>) -> Attributes<'r> {
     target.spend(&built);
     built
-}
-
-fn activity(event: &Event<'_>) -> i64 {
-    event.get(attr::ACTIVITY_ID).and_then(Value::as_int).unwrap_or(0)
 }
 
 /// Entity Management: the first target, with what was changed of it; a policy that was attached beside it.

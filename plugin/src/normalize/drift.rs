@@ -71,8 +71,8 @@ impl Drift {
         for member in record.members() {
             match index.find(member) {
                 // The earlier value of a name that the record holds twice is kept beside it (`parse.rs`).
-                None if is_numbered(&member.name, record) => {}
-                None => self.count(Kind::Field, place, &member.name, || shape(&member.value)),
+                None if is_numbered(member.name, record) => {}
+                None => self.count(Kind::Field, place, member.name, || shape(&member.value)),
                 Some(field) if field.values.is_empty() => {}
                 Some(field) => self.check(field.values, member, &member.value),
             }
@@ -80,6 +80,11 @@ impl Drift {
     }
 
     fn check(&mut self, values: &[&str], member: &Member<'_>, value: &Node<'_>) {
+        if let Node::Str(text) = value
+            && values.contains(text)
+        {
+            return;
+        }
         for item in value.items() {
             self.check(values, member, item);
         }
@@ -92,7 +97,7 @@ impl Drift {
                 let is_name =
                     word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
                 let name = if is_name { word.to_owned() } else { shape_of_text(word) };
-                self.count(Kind::Value, &member.name, &name, String::new);
+                self.count(Kind::Value, member.name, &name, String::new);
             }
         }
     }

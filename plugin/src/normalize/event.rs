@@ -60,6 +60,11 @@ impl<'r> Value<'r> {
 pub struct Members<'r>(Vec<(Cow<'r, str>, Value<'r>)>);
 
 impl<'r> Members<'r> {
+    /// No members yet, with room for so many.
+    pub fn with_room(members: usize) -> Self {
+        Self(Vec::with_capacity(members))
+    }
+
     /// Sets a member; a later value replaces an earlier one.
     pub fn insert(&mut self, name: impl Into<Cow<'r, str>>, value: Value<'r>) {
         let name = name.into();
@@ -190,7 +195,7 @@ impl<'r> Present<'r> for Members<'r> {
 impl<'r> Present<'r> for Value<'r> {
     fn present(self) -> Option<Value<'r>> {
         let nothing = match &self {
-            Value::Text(text) => text.trim().is_empty(),
+            Value::Text(text) => trimmed(text).is_empty(),
             Value::List(items) => items.is_empty(),
             Value::Object(attributes) => attributes.is_empty(),
             Value::Open(members) => members.is_empty(),
@@ -232,7 +237,11 @@ impl PartialEq for Attributes<'_> {
 impl<'r> Attributes<'r> {
     /// No attributes yet, of one of the OCSF objects in [`object`].
     pub fn of(definition: &'static Definition) -> Self {
-        Self { definition, present: 0, list: Vec::with_capacity(8), foreign: None }
+        Self::with_room(definition, 8)
+    }
+
+    fn with_room(definition: &'static Definition, attributes: usize) -> Self {
+        Self { definition, present: 0, list: Vec::with_capacity(attributes), foreign: None }
     }
 
     /// Sets an attribute, unless the value is nothing. A later value replaces an earlier one.
@@ -295,11 +304,17 @@ impl<'r> Attributes<'r> {
         self.definition
     }
 
-    /// The attributes in the order in which they were set, each with its bit in the definition's masks.
+    /// The attributes in the order in which they were set.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &'static Property, &Value<'r>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Property, &Value<'r>)> {
         let properties = self.definition.properties;
-        self.list.iter().map(move |(place, value)| (1 << place, &properties[usize::from(*place)], value))
+        self.list.iter().map(move |(place, value)| (&properties[usize::from(*place)], value))
+    }
+
+    /// The bits, in the definition's masks, of the attributes that are set.
+    #[inline]
+    pub fn present(&self) -> u64 {
+        self.present
     }
 
     /// An attribute that was set and that the definition doesn't have.
@@ -342,6 +357,8 @@ impl<'r> Attributes<'r> {
 pub struct Event<'r> {
     /// The class.
     pub class: &'static Class,
+    /// The activity, of which `activity_id`, `type_uid` and `type_name` are written.
+    pub activity_id: i64,
     pub(super) attributes: Attributes<'r>,
     pub(super) metadata: Attributes<'r>,
     pub(super) unmapped: Members<'r>,
@@ -351,24 +368,15 @@ impl<'r> Event<'r> {
     /// An event of a class and activity; Base Event for a class that no event uses. `operation` names the activity if it is 99 (Other).
     pub fn new(class_uid: u32, activity_id: i64, operation: &'r str) -> Self {
         let class = event::class(class_uid).unwrap_or(&event::classes()[0]);
-        let mut attributes = Attributes::of(class.definition);
-        attributes.list.reserve(40);
-        let mut event =
-            Self { class, attributes, metadata: Attributes::of(&object::METADATA), unmapped: Members::default() };
-        event.metadata.list.reserve(16);
-        event.set(attr::CLASS_UID, i64::from(class.uid));
-        event.set(attr::CLASS_NAME, class.name);
-        event.set(attr::CATEGORY_UID, i64::from(class.category_uid));
-        event.set(attr::CATEGORY_NAME, class.category_name);
-        event.set(attr::ACTIVITY_ID, activity_id);
-        event.set(attr::TYPE_UID, i64::from(class.uid) * 100 + activity_id);
-        let caption = class.definition.caption(attr::ACTIVITY_ID, activity_id).unwrap_or("Other");
+        let mut event = Self {
+            class,
+            activity_id,
+            attributes: Attributes::with_room(class.definition, 32),
+            metadata: Attributes::of(&object::METADATA),
+            unmapped: Members::default(),
+        };
+        let caption = class.head(activity_id).map_or("Other", |head| head.activity_name);
         event.set(attr::ACTIVITY_NAME, if activity_id == 99 && !operation.is_empty() { operation } else { caption });
-        let mut type_name = String::with_capacity(class.name.len() + caption.len() + 2);
-        type_name.push_str(class.name);
-        type_name.push_str(": ");
-        type_name.push_str(caption);
-        event.set(attr::TYPE_NAME, type_name);
         event.set(attr::SEVERITY_ID, 1);
         event
     }

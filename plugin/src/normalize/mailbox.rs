@@ -149,7 +149,7 @@ fn aggregated<'r>(
             "Path" | "Id" => value.as_str().is_some(),
             name => name == items,
         };
-        if !listed.is_empty() && !entry.members().iter().all(|m| told(&m.name, &m.value) || m.value.is_empty()) {
+        if !listed.is_empty() && !entry.members().iter().all(|m| told(m.name, &m.value) || m.value.is_empty()) {
             return None;
         }
         if listed.is_empty() {

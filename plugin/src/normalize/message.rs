@@ -38,8 +38,8 @@ pub fn of<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &Event<'r>) 
         6001 => web(&mut words, context, record, event),
         6002 => app(&mut words, context, record, event),
         6006 => file(&mut words, context, record, event),
-        2004 => return findings::alert(words, event),
-        2006 => return findings::dlp(words, event),
+        2004 => return findings::alert(words, context, event),
+        2006 => return findings::dlp(words, context, event),
         _ => api(&mut words, context, event),
     }
     words.into()
@@ -62,7 +62,7 @@ fn items<'e, 'r>(event: &'e Event<'r>, attribute: Attribute) -> &'e [Value<'r>] 
 }
 
 /// Who acted: the person, else the program, else the id of either.
-fn who<'e>(event: &'e Event<'_>) -> &'e str {
+fn who<'e>(context: &'e Context<'_>, event: &'e Event<'_>) -> &'e str {
     let name = event.text_at(&[attr::ACTOR, attr::USER, attr::NAME]).filter(|name| *name != "Unknown");
     let others: [&[Attribute]; 3] = [
         &[attr::ACTOR, attr::USER, attr::FULL_NAME],
@@ -74,12 +74,13 @@ fn who<'e>(event: &'e Event<'_>) -> &'e str {
         Some(name) => name,
         None if event.has(attr::ACTOR) => "An unknown user",
         // Nobody is told to have acted: it is the service that did.
-        None => product(event),
+        None => product(context, event),
     }
 }
 
-fn product<'e>(event: &'e Event<'_>) -> &'e str {
-    event.metadata.get(attr::PRODUCT).and_then(|p| p.get(attr::NAME)).and_then(Value::as_str).unwrap_or("Microsoft 365")
+fn product<'e>(context: &'e Context<'_>, event: &'e Event<'_>) -> &'e str {
+    let own = event.metadata.get(attr::PRODUCT).and_then(|p| p.get(attr::NAME)).and_then(Value::as_str);
+    own.unwrap_or_else(|| context.product())
 }
 
 fn whom<'e>(event: &'e Event<'_>) -> Option<&'e str> {
@@ -115,8 +116,8 @@ fn end(words: &mut Words, event: &Event<'_>) {
 /// False for the latter, after which `on` and a name can follow.
 fn does(words: &mut Words, context: &Context<'_>, event: &Event<'_>) -> bool {
     let failed = id(event, attr::STATUS_ID) == 2;
-    words.name(who(event));
-    match words::deed(event.class.uid, id(event, attr::ACTIVITY_ID)) {
+    words.name(who(context, event));
+    match words::deed(event.class.uid, event.activity_id) {
         Some((base, _)) if failed => words.say(" failed to ").say(base).say(" "),
         Some((_, past)) => words.say(" ").say(past).say(" "),
         None => {
@@ -143,7 +144,7 @@ fn on(words: &mut Words, name: Option<&str>) {
 }
 
 fn sign_in(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
-    match id(event, attr::ACTIVITY_ID) {
+    match event.activity_id {
         1 => words.say("Sign-in"),
         2 => words.say("Sign-out"),
         _ => words.name(context.operation),
@@ -189,8 +190,8 @@ fn account<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>,
     let user = whom(event);
     if does(words, context, event) {
         match user {
-            Some(user) if user == who(event) => words.say("their own").say(words::own(id(event, attr::ACTIVITY_ID))),
-            Some(user) => words.say(words::of_user(id(event, attr::ACTIVITY_ID))).name(user),
+            Some(user) if user == who(context, event) => words.say("their own").say(words::own(event.activity_id)),
+            Some(user) => words.say(words::of_user(event.activity_id)).name(user),
             None => words.say("a user"),
         };
     } else {
@@ -220,8 +221,8 @@ fn entity<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, 
     }
     changed::forwarding(words, record, event);
     // What was read or deleted was so as a whole, and what is created by no cmdlet has all its properties listed.
-    if ![2, 4].contains(&id(event, attr::ACTIVITY_ID)) {
-        changed::say(words, record, id(event, attr::ACTIVITY_ID) != 1);
+    if ![2, 4].contains(&event.activity_id) {
+        changed::say(words, record, event.activity_id != 1);
     }
     end(words, event);
 }
@@ -232,7 +233,7 @@ fn access(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
         let privileges: Vec<&str> = items(event, attr::PRIVILEGES).iter().filter_map(Value::as_str).collect();
         words.list(&privileges);
         if let Some(user) = user {
-            words.say(if id(event, attr::ACTIVITY_ID) == 2 { " from " } else { " to " }).name(user);
+            words.say(if event.activity_id == 2 { " from " } else { " to " }).name(user);
         }
         // A role is the privilege itself.
         let resource =
@@ -247,7 +248,7 @@ fn access(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
 
 fn group<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, event: &Event<'r>) {
     let name = first(event, &[&[attr::GROUP, attr::NAME], &[attr::GROUP, attr::UID]]).unwrap_or("without a name");
-    let activity = id(event, attr::ACTIVITY_ID);
+    let activity = event.activity_id;
     if does(words, context, event) {
         if let 3 | 4 = activity {
             words.name(whom(event).unwrap_or("a member")).say(if activity == 3 { " to " } else { " from " });
@@ -264,9 +265,9 @@ fn mail(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
     let subject = event.text_at(&[attr::EMAIL, attr::SUBJECT]);
     let to: Vec<&str> = items(event, attr::TO).iter().filter_map(Value::as_str).collect();
     let from = event.text_at(&[attr::EMAIL, attr::FROM]);
-    if id(event, attr::ACTIVITY_ID) == 3 {
+    if event.activity_id == 3 {
         let found = items(event, attr::MALWARE).first().and_then(|m| m.get(attr::NAME)).and_then(Value::as_str);
-        words.name(product(event));
+        words.name(product(context, event));
         let label = event.get(attr::EMAIL).and_then(|email| email.get(attr::DATA_CLASSIFICATIONS)).is_some();
         match found {
             Some(found) => words.say(" found ").name(found).say(" in the mail"),
@@ -279,8 +280,8 @@ fn mail(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
     if let Some(subject) = subject {
         words.say(" ").quoted(subject);
     }
-    if let Some(from) = from.filter(|from| *from != who(event)) {
-        words.say(if id(event, attr::ACTIVITY_ID) == 3 { " from " } else { " as " }).name(from);
+    if let Some(from) = from.filter(|from| *from != who(context, event)) {
+        words.say(if event.activity_id == 3 { " from " } else { " as " }).name(from);
     }
     if !to.is_empty() {
         words.say(" to ").list(&to);
@@ -297,11 +298,11 @@ fn web<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, eve
     let text = |resource: &Value<'_>, name| resource.get(name).and_then(Value::as_str).map(str::to_owned);
     let target =
         items(event, attr::WEB_RESOURCES_RESULT).first().and_then(|r| r.get(attr::NAME)).and_then(Value::as_str);
-    let moved = target.is_some() && [3, 4].contains(&id(event, attr::ACTIVITY_ID));
+    let moved = target.is_some() && [3, 4].contains(&event.activity_id);
     let named = if moved {
         // To the folder of deleted items as well.
         let failed = id(event, attr::STATUS_ID) == 2;
-        words.name(who(event)).say(if failed { " failed to move " } else { " moved " });
+        words.name(who(context, event)).say(if failed { " failed to move " } else { " moved " });
         true
     } else {
         does(words, context, event)
@@ -323,11 +324,11 @@ fn web<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, eve
     if let Some(target) = target {
         words.say(" to ").quoted(target);
     }
-    if let (8, Some(partner)) = (id(event, attr::ACTIVITY_ID), partner(record)) {
+    if let (8, Some(partner)) = (event.activity_id, partner(record)) {
         words.say(" with ").name(partner);
     }
     let owner = event.text_at(&[attr::DST_ENDPOINT, attr::OWNER, attr::NAME]);
-    if let Some(owner) = owner.filter(|owner| !owner.eq_ignore_ascii_case(who(event))) {
+    if let Some(owner) = owner.filter(|owner| !owner.eq_ignore_ascii_case(who(context, event))) {
         words.say(" in the mailbox of ").name(owner);
     }
     if context.operation == "MailItemsAccessed" {
@@ -366,7 +367,7 @@ fn file<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, ev
     if !does(words, context, event) {
         words.say(" on ");
     }
-    if id(event, attr::ACTIVITY_ID) == 3 && context.operation.contains("Label") {
+    if event.activity_id == 3 && context.operation.contains("Label") {
         words.say("the label of ");
     }
     words.name(name.unwrap_or("a file"));
@@ -374,7 +375,7 @@ fn file<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, ev
     if let Some(target) = target {
         words.say(" to ").name(target);
     }
-    if let (12 | 13, Some(partner)) = (id(event, attr::ACTIVITY_ID), partner(record)) {
+    if let (12 | 13, Some(partner)) = (event.activity_id, partner(record)) {
         words.say(" with ").name(partner);
     }
     let malware = items(event, attr::MALWARE).first().and_then(|m| m.get(attr::NAME)).and_then(Value::as_str);
@@ -387,7 +388,7 @@ fn file<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, ev
 fn api(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {
     // The operation says more than Create, Read, Update or Delete of something unknown.
     let failed = id(event, attr::STATUS_ID) == 2;
-    words.name(who(event)).say(if failed { " failed to perform " } else { " performed " });
+    words.name(who(context, event)).say(if failed { " failed to perform " } else { " performed " });
     words.name(if context.operation.is_empty() { "an operation without a name" } else { context.operation });
     if let Some(host) = event.text_at(&[attr::MESSAGE_CONTEXT, attr::SERVICE, attr::NAME]) {
         words.say(" in ").name(host);

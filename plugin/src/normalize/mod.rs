@@ -85,13 +85,14 @@ pub mod write;
 
 use std::fmt;
 
+use bumpalo::Bump;
 use m365_schemas::record::check;
 use serde_json::{Map, Value};
 
 use context::{Batch, Context};
 use drift::{Drift, Unknown};
 use record::Node;
-use rest::{Redact, Untangled};
+use rest::Redact;
 
 /// What the configuration says about normalising.
 #[derive(Debug, Clone)]
@@ -220,18 +221,22 @@ impl Normalizer {
     pub fn process(&self, stream: &str, ndjson: &[u8], now_ms: u64) -> Result<Output, UnknownStream> {
         let stream = crate::streams::find(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
         let batch = Batch::new(&self.settings, stream, now_ms);
-        let mut output = Output { data: Vec::with_capacity(ndjson.len() * 2), ..Output::default() };
+        let mut output = Output { data: Vec::with_capacity(ndjson.len() * 3), ..Output::default() };
         if ndjson.is_empty() {
             return Ok(output);
         }
         let body = ndjson.strip_suffix(b"\n").unwrap_or(ndjson);
         let mut drift = Drift::default();
+        let mut arena = Bump::new();
         let mut begin = 0;
         for (index, end) in memchr::memchr_iter(b'\n', body).chain([body.len()]).enumerate() {
             let line = &body[begin..end];
             begin = end + 1;
             let start = output.data.len();
-            match self.line(&batch, line, &mut output.data, &mut drift) {
+            let result = self.line(&batch, &arena, line, &mut output.data, &mut drift);
+            // Its memory serves the next record.
+            arena.reset();
+            match result {
                 Ok(events) => output.events += events,
                 Err((code, message)) => {
                     // All events of a record or none.
@@ -248,6 +253,7 @@ impl Normalizer {
     fn line(
         &self,
         batch: &Batch<'_>,
+        arena: &Bump,
         line: &[u8],
         out: &mut Vec<u8>,
         drift: &mut Drift,
@@ -255,13 +261,12 @@ impl Normalizer {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Err(("empty", "the line is empty".to_owned()));
         }
-        let node = parse::parse(line).map_err(|e| ("invalid-json", format!("the line is not JSON: {e}")))?;
+        let node = parse::parse(line, arena).map_err(|e| ("invalid-json", format!("the line is not JSON: {e}")))?;
         let Node::Object(record) = &node else {
             return Err(("not-an-object", format!("the record is {} instead of an object", node.kind())));
         };
         check(batch.stream().family(), &node).map_err(|reason| ("invalid-record", reason))?;
-        let untangled = Untangled::new();
-        let context = Context::new(batch, line, record, &untangled);
+        let context = Context::new(batch, line, record, arena);
         drift.look(&context, record);
         let events = dispatch::map(&context, record);
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);

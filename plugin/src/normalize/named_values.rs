@@ -80,14 +80,15 @@ mod tests {
     use super::by_name;
     use crate::normalize::{
         parse,
-        rest::{Converter, Redact, Untangled},
+        rest::{Converter, Redact},
         write,
     };
 
     fn named(list: &serde_json::Value) -> serde_json::Value {
         let text = list.to_string();
-        let (node, untangled) = (parse::parse(text.as_bytes()).unwrap(), Untangled::new());
-        let value = Converter::new(Redact::Keep, "", &untangled).whole("Parameters", &node).unwrap();
+        let arena = bumpalo::Bump::new();
+        let node = parse::parse(text.as_bytes(), &arena).unwrap();
+        let value = Converter::new(Redact::Keep, "", &arena).whole("Parameters", &node).unwrap();
         serde_json::from_str(&write::to_json(&by_name(value))).unwrap()
     }
 

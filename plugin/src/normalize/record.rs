@@ -1,10 +1,11 @@
-//! A raw record as a tree that borrows from its line, and that remembers what was read.
+//! A raw record as a tree that borrows from its line and an arena, and that remembers what was read.
 //!
 //! Invariant: every member of a record is either *taken* by a rule or turns up in [`Object::rest`]; nothing is lost between
 //! the two. Reading with `take…` marks a member, reading with `peek…` does not.
 
 use std::{borrow::Cow, cell::Cell};
 
+use bumpalo::Bump;
 use m365_schemas::record::Kind;
 
 use super::event::trimmed;
@@ -22,28 +23,34 @@ pub enum Node<'a> {
     UInt(u64),
     /// Any other number.
     Float(f64),
-    /// Text, borrowed from the line unless it holds escapes.
-    Str(Cow<'a, str>),
+    /// Text, of the line unless it holds escapes.
+    Str(&'a str),
     /// A list.
-    Array(Vec<Node<'a>>),
+    Array(&'a [Node<'a>]),
     /// An object.
-    Object(Object<'a>),
+    Object(&'a Object<'a>),
 }
 
 /// A JSON object: its members in the order of the record. A name that comes twice has its last value; an earlier one that says something
 /// else is kept as `name#1`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Object<'a> {
-    pub(super) members: Vec<Member<'a>>,
+    members: &'a [Member<'a>],
     /// How often a name came again.
     pub repeated: u32,
+    /// For a tag's slot, 1 + where the first member of that slot is; 0 for none. Small and very large objects have no slots.
+    slots: Option<&'a [u8; SLOTS]>,
 }
+
+const SLOTS: usize = 64;
+/// From so many members on, slots are worth making.
+const SLOTS_FROM: usize = 8;
 
 /// A member of an object.
 #[derive(Debug)]
 pub struct Member<'a> {
     /// The name as the record spells it.
-    pub name: Cow<'a, str>,
+    pub name: &'a str,
     /// Of the name, so that most other names are told from it without a comparison.
     pub(super) tag: u32,
     /// The value.
@@ -61,6 +68,12 @@ pub(super) fn tag(name: &str) -> u32 {
             u32::from_le_bytes([length as u8, bytes[0], bytes[length / 2], bytes[last]])
         }
     }
+}
+
+/// One of 64 slots for a tag.
+#[inline]
+fn slot(tag: u32) -> usize {
+    (tag.wrapping_mul(0x9e37_79b9) >> 26) as usize
 }
 
 impl Member<'_> {
@@ -85,7 +98,7 @@ impl<'a> Node<'a> {
     }
 
     /// The object, if this is one.
-    pub fn as_object(&self) -> Option<&Object<'a>> {
+    pub fn as_object(&self) -> Option<&'a Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
@@ -103,7 +116,7 @@ impl<'a> Node<'a> {
     /// Text, a number or a boolean as text; none for what is empty, `null` or compound.
     pub fn to_text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Str(text) => Some(text.trim()).filter(|t| !t.is_empty()).map(Cow::Borrowed),
+            Self::Str(text) => Some(trimmed(text)).filter(|t| !t.is_empty()).map(Cow::Borrowed),
             Self::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
             Self::Int(number) => Some(Cow::Owned(number.to_string())),
             Self::UInt(number) => Some(Cow::Owned(number.to_string())),
@@ -116,7 +129,7 @@ impl<'a> Node<'a> {
     pub fn to_int(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
-            Self::Str(text) => text.trim().parse().ok(),
+            Self::Str(text) => trimmed(text).parse().ok(),
             Self::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i64),
             _ => None,
         }
@@ -128,7 +141,7 @@ impl<'a> Node<'a> {
             Self::Int(number) => Some(*number as f64),
             Self::UInt(number) => Some(*number as f64),
             Self::Float(number) => Some(*number),
-            Self::Str(text) => text.trim().parse().ok().filter(|n: &f64| n.is_finite()),
+            Self::Str(text) => trimmed(text).parse().ok().filter(|n: &f64| n.is_finite()),
             _ => None,
         }
     }
@@ -137,8 +150,8 @@ impl<'a> Node<'a> {
     pub fn to_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(flag) => Some(*flag),
-            Self::Str(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
-            Self::Str(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+            Self::Str(text) if trimmed(text).eq_ignore_ascii_case("true") => Some(true),
+            Self::Str(text) if trimmed(text).eq_ignore_ascii_case("false") => Some(false),
             _ => None,
         }
     }
@@ -147,7 +160,7 @@ impl<'a> Node<'a> {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Null => true,
-            Self::Str(text) => text.trim().is_empty(),
+            Self::Str(text) => trimmed(text).is_empty(),
             Self::Array(items) => items.iter().all(Node::is_empty),
             Self::Object(object) => object.members.iter().all(|m| m.value.is_empty()),
             _ => false,
@@ -189,9 +202,25 @@ impl m365_schemas::record::Instance for Node<'_> {
 }
 
 impl<'a> Object<'a> {
+    /// An object of these members, whose names are unique; `repeated` of them were not.
+    pub(super) fn new(members: &'a [Member<'a>], repeated: u32, arena: &'a Bump) -> Self {
+        let mut object = Self { members, repeated, slots: None };
+        if (SLOTS_FROM..=usize::from(u8::MAX)).contains(&members.len()) {
+            let slots = arena.alloc([0_u8; SLOTS]);
+            for (place, member) in (1..=u8::MAX).zip(members) {
+                let slot = &mut slots[slot(member.tag)];
+                if *slot == 0 {
+                    *slot = place;
+                }
+            }
+            object.slots = Some(slots);
+        }
+        object
+    }
+
     /// All members, taken or not.
-    pub fn members(&self) -> &[Member<'a>] {
-        &self.members
+    pub fn members(&self) -> &'a [Member<'a>] {
+        self.members
     }
 
     /// A member of this name, taken or not.
@@ -200,8 +229,13 @@ impl<'a> Object<'a> {
         self.tagged(tag(name), name)
     }
 
-    fn tagged(&self, tag: u32, name: &str) -> Option<&Member<'a>> {
-        self.members.iter().find(|m| m.tag == tag && m.name == name)
+    #[inline]
+    fn tagged(&self, tag: u32, name: &str) -> Option<&'a Member<'a>> {
+        let from = match self.slots {
+            Some(slots) => usize::from(slots[slot(tag)]).checked_sub(1)?,
+            None => 0,
+        };
+        self.members.get(from..)?.iter().find(|m| m.tag == tag && m.name == name)
     }
 
     /// The value of a member, without taking it.
@@ -356,8 +390,8 @@ impl<'s, 'a> Pairs<'s, 'a> {
 
 /// Name and value of an object that is nothing else than a named value.
 pub(super) fn pair<'s, 'a>(object: &'s Object<'a>) -> Option<(&'s str, &'s Node<'a>)> {
-    let [first, second] = object.members.as_slice() else { return None };
-    let (name, value) = match (first.name.as_ref(), second.name.as_ref()) {
+    let [first, second] = object.members else { return None };
+    let (name, value) = match (first.name, second.name) {
         ("Name" | "name" | "Key" | "key", "Value" | "value") => (first, second),
         ("Value" | "value", "Name" | "name" | "Key" | "key") => (second, first),
         _ => return None,
@@ -367,9 +401,14 @@ pub(super) fn pair<'s, 'a>(object: &'s Object<'a>) -> Option<(&'s str, &'s Node<
 
 #[cfg(test)]
 mod tests {
-    use super::{super::parse::parse, *};
+    use super::{super::parse, *};
 
-    fn object(text: &str) -> Object<'_> {
+    /// Lives until the tests have ended.
+    fn parse(text: &[u8]) -> Result<Node<'_>, parse::NotJson> {
+        parse::parse(text, Box::leak(Box::new(Bump::new())))
+    }
+
+    fn object(text: &str) -> &Object<'_> {
         match parse(text.as_bytes()).unwrap() {
             Node::Object(object) => object,
             other => panic!("{}", other.kind()),

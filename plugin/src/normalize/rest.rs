@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
 use sha2::{Digest, Sha256};
-use typed_arena::Arena;
 
 use super::{
-    event::{Members, Value},
+    event::{Members, Value, trimmed},
     parse,
     record::{self, Node, Object},
     times, write,
@@ -31,8 +31,8 @@ pub enum Redact {
 pub struct Converter<'s, 'r> {
     redact: Redact,
     tenant: &'s str,
-    /// Where JSON that was text inside the record is kept, so that values can borrow from it.
-    untangled: &'r Untangled<'r>,
+    /// Where the trees of JSON that was text inside the record are, so that values can borrow from them.
+    arena: &'r Bump,
     path: Vec<&'r str>,
     /// Dotted paths of what was redacted, each once.
     pub redacted: Vec<String>,
@@ -42,45 +42,15 @@ pub struct Converter<'s, 'r> {
     inside: u8,
 }
 
-/// What was made of one record and has to live as long as it: the trees of JSON texts inside of it, and texts put together.
-pub struct Untangled<'r> {
-    nodes: Arena<Node<'r>>,
-    texts: Arena<String>,
-}
-
-impl std::fmt::Debug for Untangled<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Untangled({} trees, {} texts)", self.nodes.len(), self.texts.len())
-    }
-}
-
-impl Default for Untangled<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<'r> Untangled<'r> {
-    /// None yet. Most records have none, so nothing is set aside for them.
-    pub fn new() -> Self {
-        Self { nodes: Arena::with_capacity(0), texts: Arena::with_capacity(0) }
-    }
-
-    /// JSON in a text, as a tree; none if it isn't JSON.
-    pub fn tree(&'r self, text: &'r str) -> Option<&'r Node<'r>> {
-        parse::parse(text.as_bytes()).ok().map(|node| &*self.nodes.alloc(node))
-    }
-
-    /// Keeps a text.
-    pub fn hold(&self, text: String) -> &str {
-        self.texts.alloc(text)
-    }
+/// JSON in a text, as a tree; none if it isn't JSON.
+pub fn untangle<'r>(text: &'r str, arena: &'r Bump) -> Option<&'r Node<'r>> {
+    parse::parse(text.as_bytes(), arena).ok().map(|node| &*arena.alloc(node))
 }
 
 impl<'s, 'r> Converter<'s, 'r> {
     /// A converter of whole values.
-    pub fn new(redact: Redact, tenant: &'s str, untangled: &'r Untangled<'r>) -> Self {
-        Self { redact, tenant, untangled, path: Vec::new(), redacted: Vec::new(), only_rest: false, inside: 0 }
+    pub fn new(redact: Redact, tenant: &'s str, arena: &'r Bump) -> Self {
+        Self { redact, tenant, arena, path: Vec::new(), redacted: Vec::new(), only_rest: false, inside: 0 }
     }
 
     /// What is left of a record.
@@ -110,20 +80,23 @@ impl<'s, 'r> Converter<'s, 'r> {
 
     fn members(&mut self, object: &'r Object<'r>) -> Members<'r> {
         let secret = names_secret(object);
-        let mut members = Members::default();
+        let mut members = Members::with_room(object.members().len());
         for member in object.members() {
             if self.only_rest && member.is_taken() {
                 continue;
             }
-            let value = self.at(&member.name, |this| {
-                if secret && is_value(&member.name) {
+            if matches!(member.value, Node::Null) {
+                continue;
+            }
+            let value = self.at(member.name, |this| {
+                if secret && is_value(member.name) {
                     this.secret(&member.value)
                 } else {
-                    this.member(&member.name, &member.value)
+                    this.member(member.name, &member.value)
                 }
             });
             if let Some(value) = value {
-                members.push(Cow::Borrowed(&member.name), value);
+                members.push(Cow::Borrowed(member.name), value);
             }
         }
         members
@@ -146,7 +119,7 @@ impl<'s, 'r> Converter<'s, 'r> {
         if text.starts_with(['"', ' ', '\r', '\n'])
             && is_value(name)
             && self.inside < 3
-            && let Some(inner) = quoted(text).and_then(|text| self.untangled.tree(text))
+            && let Some(inner) = quoted(text).and_then(|text| untangle(text, self.arena))
         {
             // The directory writes old and new values as JSON: `"Global Reader"` with its quotation marks.
             self.inside += 1;
@@ -183,7 +156,7 @@ impl<'s, 'r> Converter<'s, 'r> {
 
     /// Text; if the whole of it is a JSON object or list, that.
     fn text(&mut self, text: &'r str) -> Option<Value<'r>> {
-        let trimmed = text.trim();
+        let trimmed = trimmed(text);
         if trimmed.is_empty() {
             return None;
         }
@@ -191,7 +164,7 @@ impl<'s, 'r> Converter<'s, 'r> {
             || (trimmed.starts_with('[') && trimmed.ends_with(']'));
         if compound
             && self.inside < 3
-            && let Some(node) = self.untangled.tree(trimmed)
+            && let Some(node) = untangle(trimmed, self.arena)
         {
             if node.is_empty() {
                 return Some(Value::Text(Cow::Borrowed(trimmed)));
@@ -231,7 +204,7 @@ impl<'s, 'r> Converter<'s, 'r> {
             }
             found.push((name, value));
         }
-        let mut members = Members::default();
+        let mut members = Members::with_room(found.len());
         for (name, value) in found {
             let value =
                 self.at(name, |this| if is_secret_name(name) { this.secret(value) } else { this.member(name, value) });
@@ -343,8 +316,11 @@ pub(super) fn push_hex(out: &mut String, bytes: &[u8]) {
 
 /// Whether an object is a named value (a modified property, a parameter) whose name says that the value is a secret.
 fn names_secret(object: &Object<'_>) -> bool {
+    if !object.members().iter().any(|m| is_value(m.name)) {
+        return false;
+    }
     let name = object.peek_str("Name").or_else(|| object.peek_str("displayName")).or_else(|| object.peek_str("name"));
-    name.is_some_and(is_secret_name) && object.members().iter().any(|m| is_value(&m.name))
+    name.is_some_and(is_secret_name)
 }
 
 fn is_value(name: &str) -> bool {
@@ -367,14 +343,16 @@ fn is_secret_name(name: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Converter, Object, Redact, Untangled, parse, write};
+    use bumpalo::Bump;
+
+    use super::{Converter, Object, Redact, parse, write};
 
     fn rest_of(text: &str, redact: Redact, take: impl Fn(&Object<'_>)) -> (Value, Vec<String>) {
-        let node = parse::parse(text.as_bytes()).unwrap();
+        let arena = Bump::new();
+        let node = parse::parse(text.as_bytes(), &arena).unwrap();
         let object = node.as_object().unwrap();
-        let untangled = Untangled::new();
         take(object);
-        let mut converter = Converter::new(redact, "tenant", &untangled);
+        let mut converter = Converter::new(redact, "tenant", &arena);
         let rest = write::to_json(&super::Value::Open(converter.rest(object)));
         (serde_json::from_str(&rest).unwrap(), converter.redacted)
     }

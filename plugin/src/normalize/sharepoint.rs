@@ -291,7 +291,8 @@ mod tests {
             (r#"{"ItemType":"Asset"}"#, Some("Asset"), false),
             ("{}", None, false),
         ] {
-            let node = parse::parse(text.as_bytes()).unwrap();
+            let arena = bumpalo::Bump::new();
+            let node = parse::parse(text.as_bytes(), &arena).unwrap();
             let kind = ItemType::of(node.as_object().unwrap());
             assert_eq!((kind.word(), kind.is_container()), (word, container), "{text}");
         }

@@ -112,7 +112,7 @@ fn members<'r>(record: &'r Object<'r>) -> Vec<Member<'r>> {
             "UPN" | "DisplayName" | "OrganizationId" => text(item, name).is_some(),
             name => name == "Role" && role.is_some(),
         };
-        told &= !user.is_empty() && item.members().iter().all(|m| known(&m.name) || m.value.is_empty());
+        told &= !user.is_empty() && item.members().iter().all(|m| known(m.name) || m.value.is_empty());
         if !user.is_empty() {
             members.push(Member { user, role });
         }

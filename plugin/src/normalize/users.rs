@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+pub use m365_schemas::event::is_email;
+
 use super::{
     claims::Claims,
     event::{Attributes, attr, object, trimmed},
@@ -72,21 +74,9 @@ pub fn is_sid(text: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
 }
 
-/// Whether a text is an address as OCSF's `email_t` wants it.
-pub fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let local_ok = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+,-./=?^_`{|}~".contains(&b);
-    let domain_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    let dot = domain.bytes().position(|b| b == b'.');
-    !local.is_empty()
-        && local.bytes().all(local_ok)
-        && domain.bytes().all(domain_ok)
-        && dot.is_some_and(|dot| dot > 0 && dot + 1 < domain.len())
-}
-
 /// Whether a text stands for nobody.
 pub fn is_nobody(text: &str) -> bool {
-    let text = text.trim();
+    let text = trimmed(text);
     text.is_empty()
         || is_zero_guid(text)
         || ["Not Available", "NOT-FOUND", "Unknown", "<null>", "null", "N/A"]
@@ -142,7 +132,7 @@ impl<'r> Person<'r> {
 
     /// Reads any form of `UserId` or UPN. False if it stands for nobody.
     pub fn read_name(&mut self, text: &'r str) -> bool {
-        let text = text.trim();
+        let text = trimmed(text);
         if is_nobody(text) {
             return false;
         }
@@ -182,7 +172,7 @@ impl<'r> Person<'r> {
 
     /// Reads `UserId`, which can go on behind a UPN. False if it stands for nobody or says more than was read.
     pub fn read_user_id(&mut self, text: &'r str) -> bool {
-        match first_upn(text.trim()) {
+        match first_upn(trimmed(text)) {
             Some(upn) => {
                 self.read_name(upn);
                 false
@@ -193,7 +183,7 @@ impl<'r> Person<'r> {
 
     /// Reads a form of `UserKey`. False if nothing came of it.
     pub fn read_key(&mut self, key: &'r str) -> bool {
-        let key = key.trim();
+        let key = trimmed(key);
         let id = key.rsplit('|').next().unwrap_or(key);
         if self.name == Some(key) || self.uid == Some(key) {
             return true;
@@ -479,7 +469,8 @@ mod tests {
     #[test]
     fn an_actor_in_claims() {
         let line = br#"{"UserId":"Not Available","UserType":4,"Actor":[{"ID":"Contoso Sync","Type":1},{"ID":"ServicePrincipal_2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11","Type":2},{"ID":"2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11","Type":2},{"ID":"ServicePrincipal","Type":2}]}"#;
-        let node = parse::parse(line).unwrap();
+        let arena = bumpalo::Bump::new();
+        let node = parse::parse(line, &arena).unwrap();
         let record = node.as_object().unwrap();
         let actor = shown(actor(record));
         assert_eq!(actor["user"]["uid"], json!("2c4b1e61-87a1-4b6e-a3f2-0d8d4c3b7a11"));

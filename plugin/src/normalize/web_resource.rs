@@ -43,8 +43,8 @@ pub fn members<'r>(context: &Context<'r>, object: &'r Object<'r>, except: &[&'r 
     object
         .members()
         .iter()
-        .filter(|m| !except.contains(&m.name.as_ref()))
-        .filter_map(|m| Some((Cow::Borrowed(m.name.as_ref()), context.value(&m.name, &m.value)?)))
+        .filter(|m| !except.contains(&m.name))
+        .filter_map(|m| Some((Cow::Borrowed(m.name), context.value(m.name, &m.value)?)))
         .collect()
 }
 

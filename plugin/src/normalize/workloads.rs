@@ -127,7 +127,7 @@ fn text<'r>(context: &Context<'r>, record: &'r Object<'r>, name: &str) -> Option
     match record.peek(name)?.to_text()? {
         text if users::is_nobody(&text) => None,
         Cow::Borrowed(text) => Some(text),
-        Cow::Owned(text) => Some(context.hold(text)),
+        Cow::Owned(text) => Some(context.hold(&text)),
     }
 }
 

@@ -4,22 +4,24 @@
 //! Invariant: what is written passes `events/ocsf.schema.json`; if a value doesn't, the walk ends with the place and the reason, and
 //! what was written until then is void. The tables that it checks by are made from that schema.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use m365_schemas::event::{Attribute, Definition, Kind, Property, attr, object};
+use m365_schemas::event::{self, Attribute, Definition, Kind, Property, attr, object};
 
 use super::event::{Attributes, Event, Value};
 use super::json;
 
 /// Most observables of one event; a record that lists thousands of addresses lists them in its attributes anyway.
 const MAX_OBSERVABLES: usize = 200;
-/// The tenant and the record's own hash are in every event, so they tell nothing.
-const NOT_OBSERVED: [Attribute; 3] = [attr::CLOUD, attr::METADATA, attr::RAW_DATA_HASH];
+/// How deep observables are looked for; events of real records are five deep.
+const MAX_STEPS: usize = 8;
 
 /// Why an event is refused: where, and what is wrong there. It names no values.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Fault(Box<Place>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
     /// The steps to the place, the last one first.
     path: Vec<Step>,
     reason: String,
@@ -34,12 +36,12 @@ enum Step {
 impl Fault {
     #[cold]
     fn new(reason: impl Into<String>) -> Self {
-        Self { path: Vec::new(), reason: reason.into() }
+        Self(Box::new(Place { path: Vec::new(), reason: reason.into() }))
     }
 
     #[cold]
     fn at(mut self, step: Step) -> Self {
-        self.path.push(step);
+        self.0.path.push(step);
         self
     }
 }
@@ -47,16 +49,66 @@ impl Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("at ")?;
-        if self.path.is_empty() {
+        if self.0.path.is_empty() {
             f.write_str("the top level")?;
         }
-        for step in self.path.iter().rev() {
+        for step in self.0.path.iter().rev() {
             match step {
                 Step::Attribute(attribute) => write!(f, "/{}", attribute.name())?,
                 Step::Item(index) => write!(f, "/{index}")?,
             }
         }
-        write!(f, ": {}", self.reason)
+        write!(f, ": {}", self.0.reason)
+    }
+}
+
+/// Attributes that many events share: checked and written once, copied into each. No observables are looked for in them.
+#[derive(Debug)]
+struct Shared {
+    definition: &'static Definition,
+    present: u64,
+    profiles: u16,
+    /// The members of the object, without its braces.
+    members: Vec<u8>,
+}
+
+impl Shared {
+    /// Checks the attributes one by one and writes them. Whether all are there that the object needs shows where it is used.
+    ///
+    /// # Errors
+    /// If one of them doesn't pass its schema.
+    fn new(attributes: &Attributes<'_>) -> Result<Self, Fault> {
+        let mut members = vec![b'{'];
+        let mut writer = Writer::new(&mut members, false);
+        writer.members(attributes)?;
+        let profiles = writer.profiles;
+        members.remove(0);
+        Ok(Self { definition: attributes.definition(), present: attributes.present(), profiles, members })
+    }
+}
+
+/// What many events of one batch share.
+#[derive(Debug)]
+pub struct Envelope {
+    cloud: Shared,
+    metadata: Shared,
+    product: Shared,
+}
+
+impl Envelope {
+    /// From `cloud`, the attributes of `metadata` that no event has otherwise, and its `product`, for events that name no other.
+    ///
+    /// # Errors
+    /// If one of them doesn't pass its schema.
+    pub fn new(cloud: &Attributes<'_>, metadata: &Attributes<'_>, product: Attributes<'_>) -> Result<Self, Fault> {
+        let mut with_product = Attributes::of(&object::METADATA);
+        with_product.set(attr::PRODUCT, product);
+        let within = |attribute| move |fault: Fault| fault.at(Step::Attribute(attribute));
+        Ok(Self {
+            cloud: Shared::new(cloud).map_err(within(attr::CLOUD))?,
+            metadata: Shared::new(metadata).map_err(within(attr::METADATA))?,
+            product: Shared::new(&with_product).map_err(within(attr::METADATA))?,
+        })
     }
 }
 
@@ -64,33 +116,34 @@ impl std::fmt::Display for Fault {
 ///
 /// # Errors
 /// If the event doesn't pass its schema. What `out` holds behind its earlier length is then void.
-pub fn event(event: Event<'_>, observables: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let Event { class, mut attributes, mut metadata, unmapped } = event;
+pub fn event(event: Event<'_>, envelope: &Envelope, observables: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let Event { class, activity_id, mut attributes, mut metadata, unmapped } = event;
+    let definition = class.definition;
     attributes.set(attr::UNMAPPED, unmapped);
-    check_activity(&attributes)?;
+    let Some(head) = class.head(activity_id) else { return Err(Fault::new("the class has no such activity")) };
+    let mut present = class.head_attributes();
+    if attributes.present() & present != 0 {
+        return Err(Fault::new("class, activity and type follow from the activity, and one of them is set besides"));
+    }
     let mut writer = Writer::new(out, observables);
     writer.out.push(b'{');
-    let mut present = writer.members(&attributes)?;
+    writer.out.extend_from_slice(head.members.as_bytes());
+    writer.members(&attributes)?;
+    present |= attributes.present();
+    present |= writer.shared(definition, attr::CLOUD, &[&envelope.cloud], None)?;
     if !writer.observed.is_empty() {
-        present |= bit(class.definition, attr::OBSERVABLES)?;
+        present |= bit(definition, attr::OBSERVABLES)?;
         writer.list_observables()?;
     }
-    writer.profiles.sort_unstable();
-    metadata.set(attr::PROFILES, std::mem::take(&mut writer.profiles));
-    let mut last = Attributes::of(class.definition);
-    last.set(attr::METADATA, metadata);
-    present |= writer.members(&last)?;
+    let product = (!metadata.has(attr::PRODUCT)).then_some(&envelope.product);
+    let parts = [Some(&envelope.metadata), product];
+    let bits = parts.iter().flatten().fold(writer.profiles, |bits, part| bits | part.profiles);
+    let bits = metadata.iter().fold(bits, |bits, (property, _)| bits | property.profile);
+    metadata.set(attr::PROFILES, event::profiles(bits).collect::<Vec<&str>>());
+    let parts: Vec<&Shared> = parts.into_iter().flatten().collect();
+    present |= writer.shared(definition, attr::METADATA, &parts, Some(&metadata))?;
     writer.out.push(b'}');
-    class.definition.check_presence(present).map_err(Fault::new)
-}
-
-/// Whether the activity and the type of an event of a class go together.
-fn check_activity(attributes: &Attributes<'_>) -> Result<(), Fault> {
-    let number = |attribute| attributes.get(attribute).and_then(Value::as_int).unwrap_or(-1);
-    if attributes.definition().check_activity(number(attr::ACTIVITY_ID), number(attr::TYPE_UID)) {
-        return Ok(());
-    }
-    Err(Fault::new("activity_id and type_uid don't go together"))
+    definition.check_presence(present).map_err(Fault::new)
 }
 
 /// The bit of an attribute in its definition's masks.
@@ -102,78 +155,140 @@ fn bit(definition: &Definition, attribute: Attribute) -> Result<u64, Fault> {
 }
 
 /// The walk over one event.
-struct Writer<'w, 'e> {
+struct Writer<'w> {
     out: &'w mut Vec<u8>,
-    /// The attributes on the way to where the walk is.
-    path: Vec<Attribute>,
-    /// The dotted paths of the observables, one behind the other.
-    names: String,
-    /// Whether observables are wanted at all.
-    observables: bool,
-    /// Whether the walk is where they are looked for.
+    path: Path,
+    /// Whether the walk is where observables are looked for.
     observing: bool,
-    observed: Vec<Observed<'e>>,
-    profiles: Vec<&'static str>,
+    observed: Vec<Observed>,
+    /// The profiles of the attributes, as bits.
+    profiles: u16,
 }
 
-struct Observed<'e> {
-    name: Range<usize>,
+/// The attributes on the way to where the walk is. What is behind the last step is always the same, so that paths can be compared whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Path {
+    steps: [Attribute; MAX_STEPS],
+    depth: usize,
+}
+
+impl Path {
+    const TOP: Self = Self { steps: [attr::UNMAPPED; MAX_STEPS], depth: 0 };
+
+    fn enter(&mut self, attribute: Attribute) {
+        if let Some(step) = self.steps.get_mut(self.depth) {
+            *step = attribute;
+        }
+        self.depth += 1;
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        if let Some(step) = self.steps.get_mut(self.depth) {
+            *step = attr::UNMAPPED;
+        }
+    }
+}
+
+struct Observed {
+    path: Path,
     type_id: u8,
-    value: Cow<'e, str>,
+    /// Where the value stands in what was written.
+    value: Range<usize>,
 }
 
-impl<'w, 'e> Writer<'w, 'e> {
+impl<'w> Writer<'w> {
     fn new(out: &'w mut Vec<u8>, observables: bool) -> Self {
         Self {
             out,
-            path: Vec::with_capacity(8),
-            names: String::with_capacity(512),
-            observables,
+            path: Path::TOP,
             observing: observables,
-            observed: Vec::with_capacity(16),
-            profiles: vec!["cloud"],
+            observed: Vec::with_capacity(if observables { 32 } else { 0 }),
+            profiles: 0,
         }
     }
 
     fn key(&mut self, attribute: Attribute) {
+        self.comma();
+        let (length, padded) = attribute.key();
+        json::first(self.out, padded, length);
+    }
+
+    fn comma(&mut self) {
         if self.out.last() != Some(&b'{') {
             self.out.push(b',');
         }
-        let (length, padded) = attribute.key();
-        let end = self.out.len() + length;
-        self.out.extend_from_slice(padded);
-        self.out.truncate(end);
     }
 
-    fn object(&mut self, attributes: &'e Attributes<'_>) -> Result<(), Fault> {
+    fn object(&mut self, attributes: &Attributes<'_>) -> Result<(), Fault> {
         self.out.push(b'{');
-        let present = self.members(attributes)?;
+        self.members(attributes)?;
         self.out.push(b'}');
-        attributes.definition().check_presence(present).map_err(Fault::new)
+        attributes.definition().check_presence(attributes.present()).map_err(Fault::new)
     }
 
-    /// Writes the attributes and gives their bits.
-    fn members(&mut self, attributes: &'e Attributes<'_>) -> Result<u64, Fault> {
+    fn members(&mut self, attributes: &Attributes<'_>) -> Result<(), Fault> {
         if let Some(attribute) = attributes.foreign() {
             let name = attributes.definition().name;
             return Err(Fault::new(format!("`{}` is no attribute of {name}", attribute.name())));
         }
-        let mut present = 0;
-        for (bit, property, value) in attributes.iter() {
-            present |= bit;
+        for (property, value) in attributes.iter() {
+            // Most attributes are text of any content.
+            if let (Value::Text(text), Kind::Text, false) = (value, &property.kind, property.list) {
+                let start = json::member(self.out, property.attribute.key(), text);
+                self.profiles |= property.profile;
+                self.observe(property, start);
+                continue;
+            }
             self.key(property.attribute);
             self.property(property, value).map_err(|fault| fault.at(Step::Attribute(property.attribute)))?;
         }
-        Ok(present)
+        Ok(())
     }
 
-    fn property(&mut self, property: &'static Property, value: &'e Value<'_>) -> Result<(), Fault> {
-        if self.path.is_empty() {
-            self.observing = self.observables && !NOT_OBSERVED.contains(&property.attribute);
+    /// Writes an object of which parts were written before, as an attribute of the class; gives its bit.
+    fn shared(
+        &mut self,
+        class: &Definition,
+        attribute: Attribute,
+        parts: &[&Shared],
+        own: Option<&Attributes<'_>>,
+    ) -> Result<u64, Fault> {
+        let bit = bit(class, attribute)?;
+        let Some(Property { kind: Kind::Object(definition), profile, .. }) = class.property(attribute) else {
+            return Err(Fault::new("it must be no object").at(Step::Attribute(attribute)));
+        };
+        self.profiles |= profile;
+        let observing = std::mem::replace(&mut self.observing, false);
+        self.key(attribute);
+        self.out.push(b'{');
+        let mut present = 0;
+        for part in parts {
+            if present & part.present != 0 || !std::ptr::eq(*definition, part.definition) {
+                return Err(Fault::new("what events share doesn't fit here").at(Step::Attribute(attribute)));
+            }
+            present |= part.present;
+            self.profiles |= part.profiles;
+            if !part.members.is_empty() {
+                self.comma();
+                self.out.extend_from_slice(&part.members);
+            }
         }
-        if !property.profile.is_empty() && !self.profiles.contains(&property.profile) {
-            self.profiles.push(property.profile);
+        if let Some(own) = own {
+            if present & own.present() != 0 || !std::ptr::eq(*definition, own.definition()) {
+                return Err(Fault::new("what events share is set besides").at(Step::Attribute(attribute)));
+            }
+            present |= own.present();
+            self.members(own).map_err(|fault| fault.at(Step::Attribute(attribute)))?;
         }
+        self.out.push(b'}');
+        self.observing = observing;
+        definition.check_presence(present).map_err(|absence| Fault::new(absence).at(Step::Attribute(attribute)))?;
+        Ok(bit)
+    }
+
+    fn property(&mut self, property: &'static Property, value: &Value<'_>) -> Result<(), Fault> {
+        self.profiles |= property.profile;
         if !property.list {
             return self.value(property, value);
         }
@@ -189,22 +304,27 @@ impl<'w, 'e> Writer<'w, 'e> {
         Ok(())
     }
 
-    fn value(&mut self, property: &'static Property, value: &'e Value<'_>) -> Result<(), Fault> {
+    fn value(&mut self, property: &'static Property, value: &Value<'_>) -> Result<(), Fault> {
+        let start = self.out.len();
         match (value, &property.kind) {
             (Value::Text(text), kind) if kind.takes_text(text) => {
                 json::text(self.out, text);
-                self.observe(property, || Cow::Borrowed(text));
+                self.observe(property, start);
             }
             (Value::Object(attributes), Kind::Object(definition))
                 if std::ptr::eq(*definition, attributes.definition()) =>
             {
-                self.path.push(property.attribute);
+                let observing = self.observing;
+                // The record's own hash is in every event, so it tells nothing.
+                self.observing &= property.attribute != attr::RAW_DATA_HASH;
+                self.path.enter(property.attribute);
                 self.object(attributes)?;
-                self.path.pop();
+                self.path.leave();
+                self.observing = observing;
             }
             (Value::Int(number), kind) if kind.takes_integer(*number) => {
                 json::integer(self.out, *number);
-                self.observe(property, || Cow::Owned(number.to_string()));
+                self.observe(property, start);
             }
             (Value::Bool(flag), Kind::Boolean) => json::boolean(self.out, *flag),
             (Value::Float(number), Kind::Number) => json::float(self.out, *number),
@@ -215,51 +335,52 @@ impl<'w, 'e> Writer<'w, 'e> {
         Ok(())
     }
 
-    /// Notes a value that OCSF calls observable, once under each name.
+    /// Notes a value that OCSF calls observable, once under each name; it was written last.
     #[inline]
-    fn observe(&mut self, property: &Property, value: impl FnOnce() -> Cow<'e, str>) {
-        if property.observable == 0 || !self.observing || self.observed.len() >= MAX_OBSERVABLES {
+    fn observe(&mut self, property: &Property, start: usize) {
+        if property.observable == 0
+            || !self.observing
+            || self.observed.len() >= MAX_OBSERVABLES
+            || self.path.depth >= MAX_STEPS
+        {
             return;
         }
-        let start = self.names.len();
-        for step in &self.path {
-            self.names.push_str(step.name());
-            self.names.push('.');
-        }
-        self.names.push_str(property.attribute.name());
-        let (name, value) = (start..self.names.len(), value());
-        let names = &self.names;
-        if self.observed.iter().any(|o| o.value == value && names[o.name.clone()] == names[name.clone()]) {
-            self.names.truncate(start);
-        } else {
-            self.observed.push(Observed { name, type_id: property.observable, value });
+        let mut path = self.path;
+        path.enter(property.attribute);
+        let value = start..self.out.len();
+        let text = &self.out[value.clone()];
+        if !self.observed.iter().any(|o| o.path == path && self.out[o.value.clone()] == *text) {
+            self.observed.push(Observed { path, type_id: property.observable, value });
         }
     }
 
     fn list_observables(&mut self) -> Result<(), Fault> {
-        let definition = &object::OBSERVABLE;
-        let mut present = 0;
-        for attribute in [attr::NAME, attr::TYPE_ID, attr::TYPE, attr::VALUE] {
-            present |= bit(definition, attribute)?;
-        }
-        definition.check_presence(present).map_err(Fault::new)?;
         self.key(attr::OBSERVABLES);
-        for (index, observed) in self.observed.iter().enumerate() {
-            let type_id = i64::from(observed.type_id);
-            let kind = definition.property(attr::TYPE_ID).filter(|property| property.kind.takes_integer(type_id));
-            let Some(caption) = kind.and_then(|property| property.caption(type_id)) else {
+        let mut before = b'[';
+        for Observed { path, type_id, value } in std::mem::take(&mut self.observed) {
+            let Some(kind) = event::observable(type_id) else {
                 return Err(Fault::new("OCSF knows no observable of this type").at(Step::Attribute(attr::OBSERVABLES)));
             };
-            self.out.push(if index == 0 { b'[' } else { b',' });
+            self.out.push(before);
             json::short(self.out, b"{\"name\":\"");
-            json::short(self.out, self.names[observed.name.clone()].as_bytes());
-            json::short(self.out, b"\",\"type_id\":");
-            json::integer(self.out, type_id);
-            json::short(self.out, b",\"type\":");
-            json::text(self.out, caption);
-            json::short(self.out, b",\"value\":");
-            json::text(self.out, &observed.value);
+            for (index, step) in path.steps[..path.depth].iter().enumerate() {
+                if index > 0 {
+                    self.out.push(b'.');
+                }
+                json::short(self.out, step.name().as_bytes());
+            }
+            json::short(self.out, kind.as_bytes());
+            // Values are text, also those of attributes that are numbers.
+            let is_text = self.out[value.start] == b'"';
+            if !is_text {
+                self.out.push(b'"');
+            }
+            json::again(self.out, value);
+            if !is_text {
+                self.out.push(b'"');
+            }
             self.out.push(b'}');
+            before = b',';
         }
         self.out.push(b']');
         Ok(())
@@ -285,7 +406,7 @@ pub fn free(out: &mut Vec<u8>, value: &Value<'_>) {
             out.push(b']');
         }
         Value::Object(attributes) => {
-            let members = attributes.iter().map(|(_, property, value)| (property.attribute.name(), value));
+            let members = attributes.iter().map(|(property, value)| (property.attribute.name(), value));
             free_members(out, members);
         }
         Value::Open(members) => free_members(out, members.iter().map(|(name, value)| (name.as_ref(), value))),
@@ -330,8 +451,16 @@ mod tests {
     use super::*;
 
     fn written(event: Event<'_>) -> Result<serde_json::Value, String> {
+        let mut cloud = Attributes::of(&object::CLOUD);
+        cloud.set(attr::PROVIDER, "Microsoft");
+        let mut product = Attributes::of(&object::PRODUCT);
+        product.set(attr::VENDOR_NAME, "Microsoft");
+        product.set(attr::NAME, "Microsoft Entra ID");
+        let mut metadata = Attributes::of(&object::METADATA);
+        metadata.set(attr::VERSION, "1.8.0");
+        let envelope = Envelope::new(&cloud, &metadata, product).unwrap();
         let mut out = Vec::new();
-        super::event(event, true, &mut out).map_err(|fault| fault.to_string())?;
+        super::event(event, &envelope, true, &mut out).map_err(|fault| fault.to_string())?;
         Ok(serde_json::from_slice(&out).unwrap())
     }
 
@@ -344,15 +473,7 @@ mod tests {
         let mut service = Attributes::of(&object::SERVICE);
         service.set(attr::NAME, "Office 365");
         event.set(attr::SERVICE, service);
-        let mut cloud = Attributes::of(&object::CLOUD);
-        cloud.set(attr::PROVIDER, "Microsoft");
-        event.set(attr::CLOUD, cloud);
         event.set(attr::TIME, 1);
-        let mut product = Attributes::of(&object::PRODUCT);
-        product.set(attr::VENDOR_NAME, "Microsoft");
-        product.set(attr::NAME, "Microsoft Entra ID");
-        event.metadata().set(attr::PRODUCT, product);
-        event.metadata().set(attr::VERSION, "1.8.0");
         event
     }
 
@@ -397,7 +518,12 @@ mod tests {
         );
         assert_eq!(
             refused(|e| e.set(attr::TYPE_UID, 300_202)),
-            "at the top level: activity_id and type_uid don't go together"
+            "at the top level: class, activity and type follow from the activity, and one of them is set besides"
+        );
+        assert_eq!(refused(|e| e.activity_id = 98), "at the top level: the class has no such activity");
+        assert_eq!(
+            refused(|e| e.metadata().set(attr::VERSION, "1.9.0")),
+            "at /metadata: what events share is set besides"
         );
         assert_eq!(
             refused(|e| e.set(attr::STATUS_ID, 98)),

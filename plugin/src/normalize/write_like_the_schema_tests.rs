@@ -1,5 +1,7 @@
 //! The check while writing against the `jsonschema` crate: whatever is done to an event, both decide alike.
 
+use std::borrow::Cow;
+
 use m365_schemas::event::class;
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Map, Value as Json, json};
@@ -63,7 +65,10 @@ fn taken(event: &Json) -> Option<Result<Json, String>> {
     let uid = event.get("class_uid").and_then(Json::as_u64).and_then(|uid| u32::try_from(uid).ok())?;
     let attributes = attributes(class(uid)?.definition, event.as_object()?)?;
     let mut out = Vec::new();
-    let walked = check_activity(&attributes).and_then(|()| Writer::new(&mut out, false).object(&attributes));
+    let number = |attribute| attributes.get(attribute).and_then(Value::as_int).unwrap_or(-1);
+    let fits = attributes.definition().check_activity(number(attr::ACTIVITY_ID), number(attr::TYPE_UID));
+    let pair = if fits { Ok(()) } else { Err(Fault::new("activity_id and type_uid don't go together")) };
+    let walked = pair.and_then(|()| Writer::new(&mut out, false).object(&attributes));
     Some(walked.map(|()| serde_json::from_slice(&out).unwrap()).map_err(|fault| fault.to_string()))
 }
 

@@ -312,7 +312,7 @@ impl<'r> Change<'r> {
             change.modified.push(Modified { owner: record, member: "ModifiedProperties" });
         }
         change.user_agent =
-            properties.peek_str("additionalDetails").and_then(wrapped_user_agent).map(|agent| context.hold(agent));
+            properties.peek_str("additionalDetails").and_then(wrapped_user_agent).map(|agent| context.hold(&agent));
         change.add(target);
         change.settle();
         change
@@ -399,7 +399,7 @@ fn unquote(value: &str) -> Cow<'_, str> {
 fn held<'r>(context: &Context<'r>, text: Cow<'r, str>) -> &'r str {
     match text {
         Cow::Borrowed(text) => text,
-        Cow::Owned(text) => context.hold(text),
+        Cow::Owned(text) => context.hold(&text),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Sentences of findings: an alert at one state of its life, and a match of a DLP rule.
 
-use super::{Words, first, id, items, product, who};
-use crate::normalize::event::{Attribute, Event, Value, attr};
+use super::{Words, first, items, product, who};
+use crate::normalize::{
+    context::Context,
+    event::{Attribute, Event, Value, attr},
+};
 
 fn text<'e>(value: &'e Value<'_>, path: &[Attribute]) -> Option<&'e str> {
     path.iter().try_fold(value, |value, name| value.get(*name))?.as_str()
@@ -9,13 +12,16 @@ fn text<'e>(value: &'e Value<'_>, path: &[Attribute]) -> Option<&'e str> {
 
 /// `Microsoft Defender for Endpoint raised the alert "Suspicious script" (High) about anna@contoso.com on desktop-7`; a click on a link
 /// by who clicked.
-pub fn alert(mut words: Words, event: &Event<'_>) -> String {
+pub fn alert(mut words: Words, context: &Context<'_>, event: &Event<'_>) -> String {
     let evidences = items(event, attr::EVIDENCES);
     let title = event.text_at(&[attr::FINDING_INFO, attr::TITLE]).unwrap_or("without a title");
     if let [click] = evidences
         && text(click, &[attr::NAME]) == Some("URL click")
     {
-        words.name(who(event)).say(" clicked ").name(text(click, &[attr::URL, attr::URL_STRING]).unwrap_or("a link"));
+        words
+            .name(who(context, event))
+            .say(" clicked ")
+            .name(text(click, &[attr::URL, attr::URL_STRING]).unwrap_or("a link"));
         if let Some(ip) = text(click, &[attr::SRC_ENDPOINT, attr::IP]) {
             words.say(" from ").name(ip);
         }
@@ -23,8 +29,8 @@ pub fn alert(mut words: Words, event: &Event<'_>) -> String {
         return words.into();
     }
     let found_by = event.text_at(&[attr::FINDING_INFO, attr::PRODUCT, attr::NAME]);
-    words.name(found_by.unwrap_or_else(|| product(event)));
-    words.say(match id(event, attr::ACTIVITY_ID) {
+    words.name(found_by.unwrap_or_else(|| product(context, event)));
+    words.say(match event.activity_id {
         1 => " raised the alert ",
         2 => " updated the alert ",
         3 => " closed the alert ",
@@ -43,21 +49,21 @@ pub fn alert(mut words: Words, event: &Event<'_>) -> String {
     if let Some(host) = evidences.iter().find_map(|e| host.iter().find_map(|path| text(e, path))) {
         words.say(" on ").name(host);
     }
-    if let (3, Some(verdict)) = (id(event, attr::ACTIVITY_ID), event.text_at(&[attr::VERDICT])) {
+    if let (3, Some(verdict)) = (event.activity_id, event.text_at(&[attr::VERDICT])) {
         words.say(": ").name(verdict);
     }
     words.into()
 }
 
 /// `DLP rule "Cards" of the policy "PCI" matched cards.xlsx of anna@contoso.com (Credit Card Number: 5): Blocked`.
-pub fn dlp(mut words: Words, event: &Event<'_>) -> String {
+pub fn dlp(mut words: Words, context: &Context<'_>, event: &Event<'_>) -> String {
     words
         .say("DLP rule ")
         .quoted(event.text_at(&[attr::FINDING_INFO, attr::ANALYTIC, attr::NAME]).unwrap_or("without a name"));
     if let Some(policy) = event.text_at(&[attr::DATA_SECURITY, attr::POLICY, attr::NAME]) {
         words.say(" of the policy ").quoted(policy);
     }
-    let activity = id(event, attr::ACTIVITY_ID);
+    let activity = event.activity_id;
     words.say(match activity {
         3 => " was undone for ",
         4 => " was overridden or reported as wrong for ",
@@ -71,7 +77,7 @@ pub fn dlp(mut words: Words, event: &Event<'_>) -> String {
         Some(subject) => words.quoted(subject),
         None => words.say("something"),
     };
-    words.say(" of ").name(who(event));
+    words.say(" of ").name(who(context, event));
     let found = event.get(attr::DATA_SECURITY).and_then(|data| data.get(attr::DISCOVERY_DETAILS));
     if let Some(Value::List(details)) = found {
         let counted: Vec<String> = details

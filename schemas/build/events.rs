@@ -78,7 +78,7 @@ pub fn tables(folder: &Path) -> Result<String, String> {
     classes.sort_unstable();
     let _ = writeln!(out, "static CLASSES: [Class; {}] = [", classes.len());
     for uid in classes {
-        let (name, category, category_name) =
+        let (name, ..) =
             facts.classes.get(&uid.to_string()).ok_or_else(|| format!("classes.tsv lacks the class {uid}"))?;
         let definition = &definitions[&format!("class.{uid}")];
         let heads = heads(uid, definition, &facts)?;
@@ -91,7 +91,7 @@ pub fn tables(folder: &Path) -> Result<String, String> {
         }
         let _ = writeln!(
             out,
-            "    Class {{ uid: {uid}, name: {name:?}, category_uid: {category}, category_name: {category_name:?}, definition: &object::CLASS_{uid}, head: {head}, heads: &{heads:?} }},"
+            "    Class {{ uid: {uid}, name: {name:?}, definition: &object::CLASS_{uid}, head: {head}, heads: &{heads:?} }},"
         );
     }
     out.push_str("];\n");

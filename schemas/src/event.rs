@@ -81,10 +81,6 @@ pub struct Class {
     pub uid: u32,
     /// `class_name`.
     pub name: &'static str,
-    /// `category_uid`.
-    pub category_uid: u32,
-    /// `category_name`.
-    pub category_name: &'static str,
     /// Its attributes.
     pub definition: &'static Definition,
     /// The places of [`Head::ATTRIBUTES`], a bit for each.

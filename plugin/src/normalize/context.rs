@@ -36,18 +36,12 @@ pub struct Batch<'s> {
     /// In which the ids of the events are.
     namespace: Uuid,
     /// What its events share, for each product, tenant and version that they come from; mostly one.
-    envelopes: RefCell<Vec<(Origin, Rc<Envelope>)>>,
+    envelopes: RefCell<Vec<(Origin<String>, Rc<Envelope>)>>,
 }
 
-/// What an envelope depends on besides the batch. Empty where the record doesn't say.
-#[derive(Debug, PartialEq, Eq)]
-struct Origin {
-    tenant: String,
-    product: String,
-    feature: String,
-    feature_uid: String,
-    version: String,
-}
+/// What an envelope depends on besides the batch: the tenant, the product, its feature's name and id, and the version. Empty where the
+/// record doesn't say.
+type Origin<T> = [T; 5];
 
 /// So many envelopes are remembered.
 const MAX_ENVELOPES: usize = 16;
@@ -324,27 +318,22 @@ impl<'r> Context<'r> {
         fn text<'t>(text: &'t Option<Cow<'_, str>>) -> &'t str {
             text.as_deref().unwrap_or_default()
         }
-        let (tenant, product) = (self.tenant.unwrap_or_default(), self.product());
-        let (feature, feature_uid, version) = (text(&self.feature), text(&self.feature_uid), text(&self.version));
+        let origin: Origin<&str> = [
+            self.tenant.unwrap_or_default(),
+            self.product(),
+            text(&self.feature),
+            text(&self.feature_uid),
+            text(&self.version),
+        ];
         let mut envelopes = self.batch.envelopes.borrow_mut();
-        let known = envelopes.iter().find(|(origin, _)| {
-            origin.feature_uid == feature_uid
-                && origin.product == product
-                && origin.tenant == tenant
-                && origin.feature == feature
-                && origin.version == version
-        });
-        if let Some((_, envelope)) = known {
+        if let Some((_, envelope)) = envelopes.iter().find(|(known, _)| *known == origin) {
             return Ok(envelope.clone());
         }
         let envelope = Rc::new(self.new_envelope()?);
-        let [tenant, product, feature, feature_uid, version] =
-            [tenant, product, feature, feature_uid, version].map(str::to_owned);
-        let origin = Origin { tenant, product, feature, feature_uid, version };
         if envelopes.len() >= MAX_ENVELOPES {
             envelopes.remove(0);
         }
-        envelopes.push((origin, envelope.clone()));
+        envelopes.push((origin.map(str::to_owned), envelope.clone()));
         Ok(envelope)
     }
 

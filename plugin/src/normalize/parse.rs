@@ -250,7 +250,12 @@ impl<'a> Parser<'a> {
     /// The rest of a string with escapes; `at` is at the first of them.
     #[cold]
     fn escaped(&mut self, start: usize) -> Option<&'a str> {
-        let mut out = String::with_capacity_in(self.at - start + 32, self.arena);
+        // It gets no longer than it is written, and what grows in an arena leaves its earlier places behind.
+        let mut end = self.at;
+        while self.bytes.get(end) == Some(&b'\\') {
+            end = special(self.bytes, (end + 2).min(self.bytes.len()));
+        }
+        let mut out = String::with_capacity_in(end - start, self.arena);
         out.push_str(&self.text[start..self.at]);
         loop {
             match self.peek() {
@@ -557,6 +562,17 @@ mod tests {
         fn numbers_and_escapes(number in r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{0,20})?([eE][+-]?[0-9]{0,4})?", escape in r"(\\u[0-9a-fA-F]{0,4}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\[a-z]|x){0,5}") {
             compare(number.as_bytes())?;
             compare(format!("\"{escape}\"").as_bytes())?;
+        }
+    }
+
+    #[test]
+    fn a_long_text_of_escapes_takes_its_place_once() {
+        for text in ["\\n".repeat(1 << 20), "x\\\"".repeat(1 << 20), "\\u00e4".repeat(1 << 18), "\\\\".repeat(1 << 20)]
+        {
+            let text = format!("\"{text}\"");
+            let arena = Bump::new();
+            assert!(matches!(parse(text.as_bytes(), &arena), Ok(Node::Str(_))));
+            assert!(arena.allocated_bytes() < text.len() + 4096, "{} for {}", arena.allocated_bytes(), text.len());
         }
     }
 

@@ -136,11 +136,8 @@ pub fn event(event: Event<'_>, envelope: &Envelope, observables: bool, out: &mut
         writer.list_observables()?;
     }
     let product = (!metadata.has(attr::PRODUCT)).then_some(&envelope.product);
-    let parts = [Some(&envelope.metadata), product];
-    let bits = parts.iter().flatten().fold(writer.profiles, |bits, part| bits | part.profiles);
-    let bits = metadata.iter().fold(bits, |bits, (property, _)| bits | property.profile);
-    metadata.set(attr::PROFILES, event::profiles(bits).collect::<Vec<&str>>());
-    let parts: Vec<&Shared> = parts.into_iter().flatten().collect();
+    let parts: Vec<&Shared> = [Some(&envelope.metadata), product].into_iter().flatten().collect();
+    metadata.set(attr::PROFILES, event::profiles(writer.profiles).collect::<Vec<&str>>());
     present |= writer.shared(definition, attr::METADATA, &parts, Some(&metadata))?;
     writer.out.push(b'}');
     definition.check_presence(present).map_err(Fault::new)

@@ -1,4 +1,4 @@
-//! Builds the two components from `plugin/` and tells the crate where they are.
+//! Builds the two components from `plugin/` and tells the crate where they are, and their digests.
 //!
 //! They go into a target folder of their own below the workspace's, since the outer build holds the lock of its folder.
 
@@ -43,9 +43,11 @@ fn main() {
         let component = target.join(name);
         build(&root, &target, arguments);
         let built = target.join(TARGET).join("component").join("m365_plugin.wasm");
-        std::fs::copy(&built, &component)
+        let bytes = std::fs::copy(&built, &component)
+            .and_then(|_| std::fs::read(&component))
             .unwrap_or_else(|error| panic!("{} can't be copied to {}: {error}", built.display(), component.display()));
         println!("cargo::rustc-env={world}={}", component.display());
+        println!("cargo::rustc-env={world}_DIGEST={}", blake3::hash(&bytes));
     }
 }
 

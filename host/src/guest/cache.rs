@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The file of a compiled component.
-fn file(folder: &Path, engine: &Engine, digest: &blake3::Hash) -> PathBuf {
+/// The file of a compiled component, by the digest of its bytes.
+fn file(folder: &Path, engine: &Engine, digest: &str) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    folder.join(format!("{}-{:016x}.cwasm", digest.to_hex(), hasher.finish()))
+    folder.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
 }
 
 /// The compiled component out of the cache, if it is there and can be trusted.
@@ -23,7 +23,7 @@ fn file(folder: &Path, engine: &Engine, digest: &blake3::Hash) -> PathBuf {
     unsafe_code,
     reason = "loading compiled code is unsafe; the checks above the call are the reason why it is sound"
 )]
-pub(super) fn load(folder: &Path, engine: &Engine, digest: &blake3::Hash) -> Option<Component> {
+pub(super) fn load(folder: &Path, engine: &Engine, digest: &str) -> Option<Component> {
     let path = file(folder, engine, digest);
     if !path.exists() {
         return None;
@@ -44,7 +44,7 @@ pub(super) fn load(folder: &Path, engine: &Engine, digest: &blake3::Hash) -> Opt
 }
 
 /// Keeps a compiled component. A failure only costs time at the next start.
-pub(super) fn store(folder: &Path, engine: &Engine, digest: &blake3::Hash, component: &Component) {
+pub(super) fn store(folder: &Path, engine: &Engine, digest: &str, component: &Component) {
     let path = file(folder, engine, digest);
     let result = create_private(folder).and_then(|()| {
         let bytes = component.serialize().map_err(|error| std::io::Error::other(error.to_string()))?;

@@ -22,7 +22,10 @@ const EVENTS: u64 = 3_000;
 const SETTINGS: &str = r#"{"tenant":"2f7c9d10-4a3b-4c5d-8e6f-7a8b9c0d1e2f"}"#;
 const NOW: u64 = 1_780_000_000_000;
 
-/// The records of a stream.
+/// How many bytes of records a batch holds, as the collector makes them (`limits.batch_kib`).
+const BATCH_BYTES: usize = 128 << 10;
+
+/// A batch of records of a stream.
 struct Input {
     stream: String,
     count: u32,
@@ -47,7 +50,7 @@ fn main() {
     let input: Vec<Input> = records(EVENTS)
         .expect("the simulator starts")
         .into_iter()
-        .map(|(stream, count, data)| Input { stream, count, data })
+        .flat_map(|(stream, _, data)| batches(&stream, &data))
         .collect();
     let count: u64 = input.iter().map(|input| u64::from(input.count)).sum();
     let bytes: usize = input.iter().map(|input| input.data.len()).sum();
@@ -95,6 +98,21 @@ fn main() {
     }
     println!();
     println!("The component does {:.0} % of what the same code does natively.", 100.0 * rates[5] / rates[4]);
+}
+
+/// The records in batches of the size that the collector makes.
+fn batches(stream: &str, data: &[u8]) -> Vec<Input> {
+    let mut batches = Vec::new();
+    let mut batch = Input { stream: stream.to_owned(), count: 0, data: Vec::new() };
+    for line in data.split_inclusive(|byte| *byte == b'\n') {
+        if !batch.data.is_empty() && batch.data.len() + line.len() > BATCH_BYTES {
+            batches.push(std::mem::replace(&mut batch, Input { stream: stream.to_owned(), count: 0, data: Vec::new() }));
+        }
+        batch.count += 1;
+        batch.data.extend_from_slice(line);
+    }
+    batches.push(batch);
+    batches
 }
 
 fn copy(input: &[Input]) -> usize {

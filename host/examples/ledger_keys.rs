@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use m365_pipe::ledger::{Counts, Delivered, Key, Ledger, Progress};
+use m365_pipe::ledger::{Counts, Delivered, Key, KeyHash, Ledger, Progress};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 const COMMIT: u64 = 2_000;
@@ -75,7 +75,7 @@ fn measure(size: u64) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn key(number: u64) -> Key {
-    Key::of("office365.exchange", &number.to_le_bytes())
+    KeyHash::Unkeyed.key("office365.exchange", &number.to_le_bytes())
 }
 
 fn commit(ledger: &Ledger, numbers: std::ops::Range<u64>, arrival: u64) -> Result<(), Box<dyn std::error::Error>> {

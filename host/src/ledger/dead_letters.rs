@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use super::{Counts, Key, Ledger, LedgerError, SinkMark, signed, sinks, unsigned};
+use super::{Counts, Key, KeyHash, Ledger, LedgerError, SinkMark, signed, sinks, unsigned};
 
 /// What a letter takes besides its bytes, roughly: columns, key and index.
 const OVERHEAD: u64 = 200;
@@ -167,7 +167,7 @@ pub(super) fn store(
     letter: &DeadLetter,
     now_ms: u64,
 ) -> rusqlite::Result<u64> {
-    let key = Key::of(stream, &letter.raw);
+    let key = KeyHash::load(transaction)?.key(stream, &letter.raw);
     let sink = letter.sink.as_deref().unwrap_or_default();
     let known = transaction
         .prepare_cached(
@@ -456,7 +456,7 @@ mod tests {
         let ledger = open(folder.path());
         commit(&ledger, &[letter("a", "x", None), letter("b", "x", None)], 10);
         let ids = ledger.letter_ids(&LetterFilter::default()).unwrap();
-        let key = Key::of("s", b"a");
+        let key = ledger.key_hash().unwrap().key("s", b"a");
         let replayed = Replayed {
             stream: "s".to_owned(),
             done: vec![ids[0]],

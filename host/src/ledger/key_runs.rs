@@ -353,10 +353,11 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::KeyHash;
     use super::*;
 
     fn key(number: u64) -> Key {
-        Key::of("s", &number.to_le_bytes())
+        KeyHash::Unkeyed.key("s", &number.to_le_bytes())
     }
 
     fn database() -> Connection {

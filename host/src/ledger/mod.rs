@@ -25,7 +25,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use dead_letters::{DeadLetter, LetterFilter, LetterGroup, Replayed, StoredLetter};
 pub use drift::{DriftRow, kind_name, read_drift};
-pub use keys::{Key, KeyReader};
+pub use keys::{Key, KeyHash, KeyReader};
 pub use report::{Coverage, Gap, Late, Listed, StreamCoverage, Stretch};
 pub use sinks::SinkMark;
 pub use suspects::SuspectNote;
@@ -246,8 +246,16 @@ impl Ledger {
     /// # Errors
     /// If SQLite can't open another connection.
     pub fn key_reader(&self) -> Result<KeyReader, LedgerError> {
-        let connection = connect(&self.folder).map_err(|error| self.error(error))?;
-        Ok(KeyReader::new(connection, self.keys.clone()))
+        let reader = || KeyReader::new(connect(&self.folder)?, self.keys.clone());
+        reader().map_err(|error| self.error(error))
+    }
+
+    /// How keys of this ledger are made.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub fn key_hash(&self) -> Result<KeyHash, LedgerError> {
+        KeyHash::load(&self.connection()).map_err(|error| self.error(error))
     }
 
     /// The state that a stream's last discovery left.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// Grows by one with every change of the tables, together with a step that brings older ledgers along.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS identity (tenant_and_plugin TEXT NOT NULL);
@@ -49,6 +49,10 @@ pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(super::key_runs::TABLES)?;
+    transaction.execute_batch(super::keys::TABLE)?;
+    if version == 0 {
+        super::keys::make_secret(&transaction)?;
+    }
     transaction.execute_batch(super::coverage::TABLES)?;
     super::sinks::prepare(&transaction)?;
     super::dead_letters::prepare(&transaction)?;

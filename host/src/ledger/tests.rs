@@ -28,7 +28,7 @@ fn delivered(id: &str, progress: Progress, records: &[&[u8]]) -> Delivered {
         split: id.to_owned(),
         arrival: 1,
         progress,
-        keys: records.iter().map(|record| Key::of("s", record)).collect(),
+        keys: records.iter().map(|record| KeyHash::Unkeyed.key("s", record)).collect(),
         dead_letters: Vec::new(),
         counts: Counts { records: records.len() as u64, ..Counts::default() },
         unknown: Vec::new(),
@@ -75,7 +75,8 @@ fn progress_and_keys_are_committed_together() {
         )
         .unwrap();
     let reader = ledger.key_reader().unwrap();
-    let keys = [Key::of("s", b"one"), Key::of("s", b"three"), Key::of("other", b"one")];
+    let keys = [("s", "one"), ("s", "three"), ("other", "one")];
+    let keys = keys.map(|(stream, record)| KeyHash::Unkeyed.key(stream, record.as_bytes()));
     assert_eq!(reader.known(&keys).unwrap(), [true, false, false]);
     assert_eq!(ledger.pending(&["s".to_owned()]).unwrap()[0].resume.as_deref(), Some("here"));
     assert_eq!(ledger.position("file").unwrap().as_deref(), Some("42"));
@@ -237,14 +238,12 @@ fn a_ledger_of_the_first_format_is_brought_along() {
                  PRAGMA user_version = 1;",
             )
             .unwrap();
-        connection.execute("INSERT INTO keys VALUES (?1, 5)", [Key::of("s", b"r").bytes()]).unwrap();
+        connection.execute("INSERT INTO keys VALUES (?1, 5)", [KeyHash::Unkeyed.key("s", b"r")]).unwrap();
     }
     for _ in 0..2 {
         let ledger = open(folder.path());
-        assert_eq!(
-            ledger.key_reader().unwrap().known(&[Key::of("s", b"r"), Key::of("s", b"q")]).unwrap(),
-            [true, false]
-        );
+        let reader = ledger.key_reader().unwrap();
+        assert_eq!(reader.known(&[reader.key("s", b"r"), reader.key("s", b"q")]).unwrap(), [true, false]);
         let read = coverage(folder.path());
         assert_eq!(
             read.listed.iter().map(|listed| (listed.start, listed.end)).collect::<Vec<_>>(),
@@ -253,6 +252,23 @@ fn a_ledger_of_the_first_format_is_brought_along() {
         assert_eq!(read.gaps.iter().map(|gap| gap.pieces).collect::<Vec<_>>(), [1, 0]);
         assert!(read.holes.is_empty());
     }
+}
+
+#[test]
+fn each_ledger_makes_keys_with_a_secret_of_its_own() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let keys = |stream: &str, record: &[u8]| {
+        folders.each_ref().map(|folder| open(folder.path()).key_reader().unwrap().key(stream, record))
+    };
+    let [one, other] = keys("s", b"r");
+    assert_ne!(one, other);
+    assert_eq!(keys("s", b"r"), [one, other], "it is the same after a restart");
+    let mut all = [("s", "r"), ("s", "R"), ("sr", ""), ("", "sr"), ("s", "r\0")]
+        .map(|(stream, record)| open(folders[0].path()).key_hash().unwrap().key(stream, record.as_bytes()))
+        .to_vec();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 5);
 }
 
 #[test]

@@ -55,10 +55,10 @@ fn picked(keys: &[Key], flags: &[bool]) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Counts, Delivered, Ledger, Progress};
+    use crate::ledger::{Counts, Delivered, KeyHash, Ledger, Progress};
 
     fn keys(records: &str) -> Vec<Key> {
-        records.split_whitespace().map(|record| Key::of("s", record.as_bytes())).collect()
+        records.split_whitespace().map(|record| KeyHash::Unkeyed.key("s", record.as_bytes())).collect()
     }
 
     fn commit(ledger: &Ledger, keys: Vec<Key>, arrival: u64) {
@@ -114,8 +114,9 @@ mod tests {
                     let reader = ledger.key_reader().unwrap();
                     for chunk in 0..60_u64 {
                         // Chunks overlap, as the same events in two blobs do.
-                        let all: Vec<Key> =
-                            (chunk * 30..chunk * 30 + 50).map(|record| Key::of("s", &record.to_le_bytes())).collect();
+                        let all: Vec<Key> = (chunk * 30..chunk * 30 + 50)
+                            .map(|record| reader.key("s", &record.to_le_bytes()))
+                            .collect();
                         let new = in_flight.reserve(&all, &reader).unwrap();
                         let new = picked(&all, &new);
                         commit(&ledger, new.clone(), 0);

@@ -152,7 +152,7 @@ impl Worker<'_> {
             return Ok(None);
         }
         let lines: Vec<&[u8]> = lines(&chunk.batch.data).collect();
-        let keys: Vec<Key> = lines.iter().map(|line| Key::of(stream, line)).collect();
+        let keys: Vec<Key> = lines.iter().map(|line| self.known.key(stream, line)).collect();
         let new = match self.shared.in_flight.reserve(&keys, &self.known) {
             Ok(new) => new,
             Err(error) => {

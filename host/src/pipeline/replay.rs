@@ -14,7 +14,7 @@ use super::{RunError, Transformer, now_ms};
 use crate::config::SinkFormat;
 use crate::guest::{Batch, Plugin, StreamDescription};
 use crate::http::Cancel;
-use crate::ledger::{DeadLetter, Key, Ledger, Replayed, StoredLetter};
+use crate::ledger::{DeadLetter, KeyHash, Ledger, Replayed, StoredLetter};
 use crate::sinks::Output;
 
 /// How much goes out together at most.
@@ -66,6 +66,7 @@ impl Replay {
         let mut work = Work {
             datasets: self.streams.into_iter().map(|stream| (stream.name, stream.dataset)).collect(),
             transformer: Transformer::new(self.plugin, self.settings),
+            hash: self.ledger.key_hash()?,
             ledger: self.ledger,
             outputs,
             patience: Patience { cancel: self.cancel.clone(), hurry: Arc::default(), finite: true },
@@ -100,6 +101,7 @@ struct Work {
     datasets: BTreeMap<String, String>,
     transformer: Transformer,
     ledger: Ledger,
+    hash: KeyHash,
     outputs: Outputs,
     patience: Patience,
     summary: ReplaySummary,
@@ -181,7 +183,7 @@ impl Work {
         for (index, stored) in (0..).zip(letters) {
             match rejects.remove(&index) {
                 None => {
-                    replayed.keys.push((Key::of(&way.stream, &stored.letter.raw), stored.arrival));
+                    replayed.keys.push((self.hash.key(&way.stream, &stored.letter.raw), stored.arrival));
                     replayed.done.push(stored.id);
                     replayed.records += 1;
                 }

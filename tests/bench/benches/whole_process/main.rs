@@ -36,6 +36,9 @@ struct Arguments {
     /// Records in the simulated tenant, and ten times as many as in the files to normalise.
     #[arg(long, default_value_t = 400_000)]
     events: u64,
+    /// How often throughput is measured, the processes in turn.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
     /// About how many bytes a record has.
     #[arg(long, default_value_t = 1_500)]
     record_bytes: usize,

@@ -34,11 +34,15 @@ impl Measured {
     }
 }
 
-/// Plain round trip, `normalize`, and a full run.
+/// Plain round trip, `normalize`, and a full run, in turn, since the speed of a machine can change within minutes.
 pub(crate) fn all(bench: &Bench) -> Outcome<()> {
-    let [plain, normalize] = native(bench)?;
-    let run = full_run(bench, &Plan::of(bench), "`m365-pipe run`, to a file")?;
-    show(bench, "Throughput", &[plain, normalize, run]);
+    let rounds = bench.arguments.rounds.max(1);
+    let mut measured = Vec::new();
+    for _ in 0..rounds {
+        let [plain, normalize] = native(bench)?;
+        measured.push(vec![plain, normalize, full_run(bench, &Plan::of(bench), "`m365-pipe run`, to a file")?]);
+    }
+    show(bench, &format!("Throughput, {rounds} rounds"), &measured);
     Ok(())
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn blobs(bench: &Bench) -> Outcome<()> {
         };
         measured.push(full_run(bench, &plan, &format!("`m365-pipe run`, blobs of {mib} MiB"))?);
     }
-    show(bench, "Content blobs of several sizes, one stream", &measured);
+    show(bench, "Content blobs of several sizes, one stream", &[measured]);
     Ok(())
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn latency(bench: &Bench) -> Outcome<()> {
     let latency = bench.arguments.latency.unwrap_or(50);
     let plan = Plan { latency, ..Plan::of(bench) };
     let run = full_run(bench, &plan, &format!("`m365-pipe run`, {latency} ms before each answer"))?;
-    show(bench, "Latency without quotas", &[plain, run]);
+    show(bench, "Latency without quotas", &[vec![plain, run]]);
     Ok(())
 }
 
@@ -122,7 +126,8 @@ fn warm_page_cache(path: &Path, events: u64) -> Outcome<()> {
     Ok(std::fs::remove_file(path)?)
 }
 
-fn show(bench: &Bench, title: &str, measured: &[Measured]) {
+/// Shows what each process did in all rounds together; its ratio is the median of the rounds, the least and the most behind it.
+fn show(bench: &Bench, title: &str, rounds: &[Vec<Measured>]) {
     let header = [
         "process",
         "records",
@@ -135,25 +140,36 @@ fn show(bench: &Bench, title: &str, measured: &[Measured]) {
         "MiB from the network",
         "MiB written",
     ];
-    let base = measured.first().map_or(f64::NAN, Measured::rate);
-    let rows: Vec<Vec<String>> = measured
-        .iter()
-        .map(|row| {
-            let (cpu, wall) = (row.used.cpu.as_secs_f64(), row.used.wall.as_secs_f64());
-            vec![
-                row.name.clone(),
-                row.records.to_string(),
-                format!("{cpu:.2}"),
-                format!("{wall:.2}"),
-                format!("{:.2}", cpu / wall),
-                format!("{:.0}", row.rate()),
-                format!("{:.2}", row.rate() / base),
-                mib(row.used.peak_bytes),
-                mib(row.received_bytes),
-                mib(row.used.written_bytes),
-            ]
-        })
-        .collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for process in 0..rounds.first().map_or(0, Vec::len) {
+        let mut all = Measured::nothing(&rounds[0][process].name);
+        let mut ratios = Vec::new();
+        for round in rounds {
+            let measured = &round[process];
+            all.records += measured.records;
+            all.received_bytes += measured.received_bytes;
+            all.used.add(&measured.used);
+            ratios.push(measured.rate() / round[0].rate());
+        }
+        ratios.sort_unstable_by(f64::total_cmp);
+        let ratio = match ratios.as_slice() {
+            [least, .., most] if process > 0 => format!("{:.2} ({least:.2} to {most:.2})", ratios[ratios.len() / 2]),
+            ratios => format!("{:.2}", ratios[0]),
+        };
+        let (cpu, wall) = (all.used.cpu.as_secs_f64(), all.used.wall.as_secs_f64());
+        rows.push(vec![
+            all.name.clone(),
+            all.records.to_string(),
+            format!("{cpu:.2}"),
+            format!("{wall:.2}"),
+            format!("{:.2}", cpu / wall),
+            format!("{:.0}", all.rate()),
+            ratio,
+            mib(all.used.peak_bytes),
+            mib(all.received_bytes),
+            mib(all.used.written_bytes),
+        ]);
+    }
     let Arguments { record_bytes, no_tls, .. } = &bench.arguments;
     let tls = if *no_tls { "plain HTTP" } else { "TLS" };
     print(&format!("{title}; records of about {record_bytes} bytes, {tls}"), &header, &rows);

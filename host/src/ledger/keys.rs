@@ -40,7 +40,8 @@ impl std::fmt::Debug for KeyHash {
 
 impl KeyHash {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let secret = connection.query_row("SELECT secret FROM key_secret", [], |row| row.get(0)).optional()?;
+        let mut secret = connection.prepare_cached("SELECT secret FROM key_secret")?;
+        let secret = secret.query_row([], |row| row.get(0)).optional()?;
         Ok(secret.map_or(Self::Unkeyed, Self::Keyed))
     }
 

@@ -272,6 +272,21 @@ fn each_ledger_makes_keys_with_a_secret_of_its_own() {
 }
 
 #[test]
+fn a_damaged_secret_is_refused_and_not_replaced() {
+    for damage in ["x''", "x'00112233445566778899aabbccddeeff00'", "'0123456789abcdef'", "7", "zeroblob(1000000)"] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path()));
+        let connection = Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+        connection.execute(&format!("UPDATE key_secret SET secret = {damage}"), []).unwrap();
+        drop(connection);
+        let ledger = open(folder.path());
+        let error = ledger.key_reader().map(drop).unwrap_err();
+        assert!(matches!(error, LedgerError::Database { .. }), "{damage}: {error}");
+        assert!(ledger.key_hash().is_err(), "{damage}");
+    }
+}
+
+#[test]
 fn a_position_that_is_kept_without_records_does_not_start_the_pauses_over() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());

@@ -107,17 +107,16 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// The records in batches of the size that the collector makes.
 fn batches(stream: &str, data: &[u8]) -> Vec<Input> {
-    let mut batches = Vec::new();
-    let mut batch = Input { stream: stream.to_owned(), count: 0, data: Vec::new() };
+    let mut batches: Vec<Input> = Vec::new();
     for line in data.split_inclusive(|byte| *byte == b'\n') {
-        if !batch.data.is_empty() && batch.data.len() + line.len() > BATCH_BYTES {
-            batches
-                .push(std::mem::replace(&mut batch, Input { stream: stream.to_owned(), count: 0, data: Vec::new() }));
+        match batches.last_mut() {
+            Some(batch) if batch.data.len() + line.len() <= BATCH_BYTES => {
+                batch.count += 1;
+                batch.data.extend_from_slice(line);
+            }
+            _ => batches.push(Input { stream: stream.to_owned(), count: 1, data: line.to_vec() }),
         }
-        batch.count += 1;
-        batch.data.extend_from_slice(line);
     }
-    batches.push(batch);
     batches
 }
 

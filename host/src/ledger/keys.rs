@@ -6,17 +6,21 @@
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::key_runs::KeyIndex;
 
-/// The secret of the ledger's keys; a ledger whose keys have none has no row.
-pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS key_secret (secret BLOB NOT NULL);";
+/// The secret of the ledger's keys, in one row; `NULL` where they were made without one.
+pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS key_secret (secret BLOB);";
 
-/// Gives a ledger without keys its secret. SQLite's random bytes come from a generator that the system seeds.
-pub(super) fn make_secret(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("INSERT INTO key_secret VALUES (randomblob(16))", []).map(drop)
+/// Gives a ledger its secret; one of a format before 4 has none. SQLite's random bytes come from a generator that the system seeds.
+pub(super) fn prepare(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    match version {
+        0 => connection.execute("INSERT INTO key_secret VALUES (randomblob(16))", []).map(drop),
+        1..4 => connection.execute("INSERT INTO key_secret VALUES (NULL)", []).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// How a ledger makes keys. Nobody can hide a record behind another one: it would take the secret, which is in the ledger only,
@@ -41,7 +45,7 @@ impl std::fmt::Debug for KeyHash {
 impl KeyHash {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut secret = connection.prepare_cached("SELECT secret FROM key_secret")?;
-        let secret = secret.query_row([], |row| row.get(0)).optional()?;
+        let secret: Option<[u8; 16]> = secret.query_row([], |row| row.get(0))?;
         Ok(secret.map_or(Self::Unkeyed, Self::Keyed))
     }
 

@@ -50,9 +50,7 @@ pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(super::key_runs::TABLES)?;
     transaction.execute_batch(super::keys::TABLE)?;
-    if version == 0 {
-        super::keys::make_secret(&transaction)?;
-    }
+    super::keys::prepare(&transaction, version)?;
     transaction.execute_batch(super::coverage::TABLES)?;
     super::sinks::prepare(&transaction)?;
     super::dead_letters::prepare(&transaction)?;

@@ -273,11 +273,18 @@ fn each_ledger_makes_keys_with_a_secret_of_its_own() {
 
 #[test]
 fn a_damaged_secret_is_refused_and_not_replaced() {
-    for damage in ["x''", "x'00112233445566778899aabbccddeeff00'", "'0123456789abcdef'", "7", "zeroblob(1000000)"] {
+    for damage in [
+        "UPDATE key_secret SET secret = x''",
+        "UPDATE key_secret SET secret = x'00112233445566778899aabbccddeeff00'",
+        "UPDATE key_secret SET secret = '0123456789abcdef'",
+        "UPDATE key_secret SET secret = 7",
+        "UPDATE key_secret SET secret = zeroblob(1000000)",
+        "DELETE FROM key_secret",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         drop(open(folder.path()));
         let connection = Connection::open(folder.path().join("ledger.sqlite")).unwrap();
-        connection.execute(&format!("UPDATE key_secret SET secret = {damage}"), []).unwrap();
+        connection.execute(damage, []).unwrap();
         drop(connection);
         let ledger = open(folder.path());
         let error = ledger.key_reader().map(drop).unwrap_err();

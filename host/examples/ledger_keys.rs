@@ -4,7 +4,7 @@
 //! looking up keys that are new and keys that are known, and committing more. The figures are those of `docs/ledger.md`.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use m365_pipe::ledger::{Counts, Delivered, Key, KeyHash, Ledger, Progress};
 
@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sizes = vec![10_000, 1_000_000, 5_000_000, 20_000_000];
     }
     println!(
-        "{:>10} {:>12} {:>12} {:>14} {:>14} {:>12} {:>14} {:>10}",
-        "keys", "new ns", "known ns", "insert ns", "fill ns", "disk B/key", "memory B/key", "open ms"
+        "{:>10} {:>12} {:>12} {:>14} {:>14} {:>12} {:>14} {:>10} {:>10}",
+        "keys", "new ns", "known ns", "insert ns", "fill ns", "disk B/key", "memory B/key", "open ms", "longest ms"
     );
     for size in sizes {
         measure(size)?;
@@ -59,17 +59,22 @@ fn measure(size: u64) -> Result<(), Box<dyn std::error::Error>> {
     };
     let new = look(&|probe| size + 1_000_000 + probe, false)?;
     let known = look(&|probe| probe.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size, true)?;
-    let more = 50_000;
+    // A day more, with all that its keys and the passing of the day before have to be written again.
+    let more = (size / 10).max(50_000);
+    let mut longest = Duration::ZERO;
     let start = Instant::now();
     for first in (size..size + more).step_by(COMMIT as usize) {
+        let start = Instant::now();
         commit(&ledger, first..first + COMMIT, 20_010 * DAY)?;
+        longest = longest.max(start.elapsed());
     }
     let insert = per(start, more);
     println!(
-        "{size:>10} {new:>12} {known:>12} {insert:>14} {fill:>14} {:>12.1} {:>14.1} {:>10}",
+        "{size:>10} {new:>12} {known:>12} {insert:>14} {fill:>14} {:>12.1} {:>14.1} {:>10} {:>10}",
         disk as f64 / size as f64,
         memory as f64 / size as f64,
-        open.as_millis()
+        open.as_millis(),
+        longest.as_millis()
     );
     Ok(())
 }

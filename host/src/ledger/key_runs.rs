@@ -1,18 +1,21 @@
 //! The delivered keys on disk and in memory: sorted runs that are written once, each with a filter in memory.
 //!
-//! A commit writes its keys as one run for each day of the arrival clock; runs of like size are merged, so that a day ends
-//! as a few large ones. Keys are hashes, and a tree that takes them one by one rewrites a page for nearly each of them as
-//! soon as it is large; a run is written front to back. A new key, the usual case, is told by the filters without any look
-//! at the disk; 2 bytes a key are held in memory. A day is forgotten as a whole.
+//! A commit writes its keys as one run for each day of the arrival clock; runs of like size are merged, and all of a day
+//! when the next one has begun, since a lookup asks the filter of each run. Keys are hashes, and a tree that takes them one
+//! by one rewrites a page for nearly each of them as soon as it is large; a run is written front to back. A new key, the
+//! usual case, is told by the filters without any look at the disk; 2 bytes a key are held in memory. A day is forgotten as
+//! a whole.
 //!
 //! The invariant: what the index in memory names is on disk. A run is published after its commit; where a merge takes runs
 //! away, commit and publication happen while no lookup is under way.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Rows, Statement, Transaction, params};
 
 use super::keys::Key;
 
@@ -35,8 +38,11 @@ const PAGES: i64 = 1 << 20;
 const FAN: usize = 8;
 /// Runs below this many keys are of one size; then each size is `FAN` times the one before.
 const SMALL: usize = 4096;
-/// A merge doesn't make a run larger than this: it is done in memory.
+/// A merge doesn't make a run larger than this: it is one transaction.
 const LARGEST: usize = 4 << 20;
+/// The runs of a day that has passed are merged into one as soon as those beside the largest have this part of its keys;
+/// with less, every late record would have a whole day written again.
+const LATE: usize = 4;
 /// Bytes of filter for a key: about one new key in 2,000 is looked for on disk in vain, for each run.
 const FILTER_BYTES: usize = 2;
 
@@ -119,7 +125,15 @@ impl KeyIndex {
         let mut change = Change::default();
         for (day, keys) in days {
             change.added.push(self.write(transaction, day, keys)?);
-            self.merge(transaction, day, &mut change)?;
+            while let Some(runs) = self.by_day(&change).remove(&day).and_then(many_of_one_size) {
+                self.merge(transaction, day, &runs, &mut change)?;
+            }
+        }
+        // One day with a commit, so that none takes long.
+        let mut passed = self.by_day(&change);
+        passed.pop_last();
+        if let Some((day, runs)) = passed.into_iter().find_map(|(day, runs)| Some((day, worth_one(runs)?))) {
+            self.merge(transaction, day, &runs, &mut change)?;
         }
         Ok(change)
     }
@@ -196,50 +210,88 @@ impl KeyIndex {
 
     fn write(&self, transaction: &Transaction<'_>, day: i64, mut keys: Vec<Key>) -> rusqlite::Result<Arc<Run>> {
         keys.sort_unstable();
-        keys.dedup();
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let run = Run {
-            id,
-            day,
-            keys: keys.len(),
-            filter: Filter::of(&keys),
-            fences: keys.chunks(PAGE).filter_map(|page| page.first().copied()).collect(),
-        };
-        let mut page = transaction.prepare_cached("INSERT INTO key_pages (id, keys) VALUES (?1, ?2)")?;
-        for (place, keys) in (0_i64..).zip(keys.chunks(PAGE)) {
-            page.execute(params![id * PAGES + place, bytes_of(keys)])?;
-        }
-        transaction
-            .prepare_cached("INSERT INTO key_runs (run, day, keys, filter, fences) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![id, day, run.keys as i64, run.filter.bytes(), bytes_of(&run.fences)])?;
-        Ok(Arc::new(run))
+        let mut run = self.begin(transaction, day, keys.len())?;
+        keys.into_iter().try_for_each(|key| run.push(key))?;
+        run.finish()
     }
 
-    /// Merges runs of a day while there are many of one size.
-    fn merge(&self, transaction: &Transaction<'_>, day: i64, change: &mut Change) -> rusqlite::Result<()> {
-        loop {
-            let mut sizes: BTreeMap<u32, Vec<Arc<Run>>> = BTreeMap::new();
-            let published = self.snapshot();
-            let runs = published.iter().filter(|run| !change.removed.contains(&run.id)).chain(&change.added);
-            for run in runs.filter(|run| run.day == day) {
-                sizes.entry(run.size()).or_default().push(run.clone());
+    fn begin<'a>(&self, transaction: &'a Transaction<'_>, day: i64, keys: usize) -> rusqlite::Result<NewRun<'a>> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let run = Run { id, day, keys: 0, filter: Filter::for_keys(keys), fences: Vec::new() };
+        let insert = transaction.prepare_cached("INSERT INTO key_pages (id, keys) VALUES (?1, ?2)")?;
+        Ok(NewRun { transaction, insert, run, page: Vec::with_capacity(PAGE) })
+    }
+
+    /// Merges runs of a day into one, page by page.
+    fn merge(
+        &self,
+        transaction: &Transaction<'_>,
+        day: i64,
+        runs: &[Arc<Run>],
+        change: &mut Change,
+    ) -> rusqlite::Result<()> {
+        let mut merged = self.begin(transaction, day, runs.iter().map(|run| run.keys).sum())?;
+        {
+            let pages = "SELECT keys FROM key_pages WHERE id >= ?1 AND id < ?2 ORDER BY id";
+            let mut pages = runs.iter().map(|_| transaction.prepare(pages)).collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut readers = Vec::with_capacity(runs.len());
+            let mut heads = BinaryHeap::with_capacity(runs.len());
+            for (run, pages) in runs.iter().zip(&mut pages) {
+                let mut reader = run.read(pages)?;
+                heads.extend(reader.next()?.map(|key| Reverse((key, readers.len()))));
+                readers.push(reader);
             }
-            let many = sizes
-                .into_values()
-                .find(|runs| runs.len() >= FAN && runs.iter().map(|run| run.keys).sum::<usize>() <= LARGEST);
-            let Some(many) = many else { return Ok(()) };
-            let mut keys = Vec::with_capacity(many.iter().map(|run| run.keys).sum());
-            for run in &many {
-                run.read(transaction, &mut keys)?;
-                run.delete(transaction)?;
-                match change.added.iter().position(|added| added.id == run.id) {
-                    Some(place) => drop(change.added.swap_remove(place)),
-                    None => change.removed.push(run.id),
+            while let Some(mut head) = heads.peek_mut() {
+                let Reverse((key, reader)) = *head;
+                merged.push(key)?;
+                match readers[reader].next()? {
+                    Some(key) => *head = Reverse((key, reader)),
+                    None => drop(PeekMut::pop(head)),
                 }
             }
-            change.added.push(self.write(transaction, day, keys)?);
         }
+        for run in runs {
+            run.delete(transaction)?;
+            match change.added.iter().position(|added| added.id == run.id) {
+                Some(place) => drop(change.added.swap_remove(place)),
+                None => change.removed.push(run.id),
+            }
+        }
+        change.added.push(merged.finish()?);
+        Ok(())
     }
+
+    /// The runs of each day, with a change, the smallest first.
+    fn by_day(&self, change: &Change) -> BTreeMap<i64, Vec<Arc<Run>>> {
+        let mut days: BTreeMap<i64, Vec<Arc<Run>>> = BTreeMap::new();
+        let published = self.snapshot();
+        for run in published.iter().filter(|run| !change.removed.contains(&run.id)).chain(&change.added) {
+            days.entry(run.day).or_default().push(run.clone());
+        }
+        days.values_mut().for_each(|runs| runs.sort_by_key(|run| run.keys));
+        days
+    }
+}
+
+/// Of a day's runs, the smallest first, those to merge since there are many of one size.
+fn many_of_one_size(runs: Vec<Arc<Run>>) -> Option<Vec<Arc<Run>>> {
+    let mut sizes = runs.chunk_by(|one, other| one.size() == other.size());
+    Some(sizes.find(|runs| runs.len() >= FAN && keys_in(runs) <= LARGEST)?.to_vec())
+}
+
+/// Of a passed day's runs, the smallest first, those to merge into one, if it is worth it.
+fn worth_one(mut runs: Vec<Arc<Run>>) -> Option<Vec<Arc<Run>>> {
+    let mut keys = 0;
+    runs.retain(|run| {
+        keys += run.keys;
+        keys <= LARGEST
+    });
+    let (largest, rest) = runs.split_last()?;
+    (!rest.is_empty() && keys_in(rest) * LATE >= largest.keys).then_some(runs)
+}
+
+fn keys_in(runs: &[Arc<Run>]) -> usize {
+    runs.iter().map(|run| run.keys).sum()
 }
 
 impl Run {
@@ -248,7 +300,7 @@ impl Run {
         (self.keys / SMALL).checked_ilog(FAN).map_or(0, |size| size + 1)
     }
 
-    fn holds(&self, key: &Key, page: &mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<bool> {
+    fn holds(&self, key: &Key, page: &mut CachedStatement<'_>) -> rusqlite::Result<bool> {
         let Some(place) = self.fences.partition_point(|first| first <= key).checked_sub(1) else { return Ok(false) };
         page.query_row([self.id * PAGES + place as i64], |row| {
             let (keys, _) = row.get_ref(0)?.as_blob()?.as_chunks::<16>();
@@ -256,14 +308,9 @@ impl Run {
         })
     }
 
-    fn read(&self, connection: &Connection, keys: &mut Vec<Key>) -> rusqlite::Result<()> {
-        let mut pages =
-            connection.prepare_cached("SELECT keys FROM key_pages WHERE id >= ?1 AND id < ?2 ORDER BY id")?;
-        let mut pages = pages.query([self.id * PAGES, (self.id + 1) * PAGES])?;
-        while let Some(page) = pages.next()? {
-            keys.extend(keys_of(page.get_ref(0)?.as_blob()?));
-        }
-        Ok(())
+    /// Reads its keys in their order, by a statement for the pages between two numbers.
+    fn read<'a>(&self, pages: &'a mut Statement<'_>) -> rusqlite::Result<Reader<'a>> {
+        Ok(Reader { pages: pages.query([self.id * PAGES, (self.id + 1) * PAGES])?, page: Vec::new().into_iter() })
     }
 
     fn delete(&self, connection: &Connection) -> rusqlite::Result<()> {
@@ -275,29 +322,91 @@ impl Run {
     }
 }
 
+/// A run that is being read, page by page.
+struct Reader<'a> {
+    pages: Rows<'a>,
+    page: std::vec::IntoIter<Key>,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> rusqlite::Result<Option<Key>> {
+        while self.page.as_slice().is_empty() {
+            let Some(page) = self.pages.next()? else { return Ok(None) };
+            self.page = keys_of(page.get_ref(0)?.as_blob()?).collect::<Vec<_>>().into_iter();
+        }
+        Ok(self.page.next())
+    }
+}
+
+/// A run that is being written: it takes its keys in their order.
+struct NewRun<'a> {
+    transaction: &'a Transaction<'a>,
+    insert: CachedStatement<'a>,
+    run: Run,
+    page: Vec<Key>,
+}
+
+impl NewRun<'_> {
+    fn push(&mut self, key: Key) -> rusqlite::Result<()> {
+        if self.page.last() == Some(&key) {
+            return Ok(());
+        }
+        if self.page.len() == PAGE {
+            self.write_page()?;
+        }
+        if self.page.is_empty() {
+            self.run.fences.push(key);
+        }
+        self.page.push(key);
+        self.run.filter.add(&key);
+        self.run.keys += 1;
+        Ok(())
+    }
+
+    fn write_page(&mut self) -> rusqlite::Result<()> {
+        let place = self.run.fences.len() as i64 - 1;
+        self.insert.execute(params![self.run.id * PAGES + place, bytes_of(&self.page)])?;
+        self.page.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> rusqlite::Result<Arc<Run>> {
+        if !self.page.is_empty() {
+            self.write_page()?;
+        }
+        let Run { id, day, keys, filter, fences } = &self.run;
+        self.transaction
+            .prepare_cached("INSERT INTO key_runs (run, day, keys, filter, fences) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![id, day, *keys as i64, filter.bytes(), bytes_of(fences)])?;
+        Ok(Arc::new(self.run))
+    }
+}
+
 fn day_of(arrival: u64) -> i64 {
     (arrival / DAY).cast_signed()
 }
 
 fn bytes_of(keys: &[Key]) -> Vec<u8> {
-    keys.iter().flat_map(|key| *key.bytes()).collect()
+    keys.iter().map(|key| *key.bytes()).collect::<Vec<_>>().into_flattened()
 }
 
 fn keys_of(bytes: &[u8]) -> impl Iterator<Item = Key> {
     bytes.as_chunks::<16>().0.iter().map(|key| Key::from_bytes(*key))
 }
 
-/// The two halves of a key: it is a hash already.
+/// Where a key is in any filter: its two halves, since it is a hash already.
 #[derive(Debug, Clone, Copy)]
 struct Hash {
     block: u64,
-    bits: u32,
+    /// A bit of each of a block's words.
+    bits: [u32; 8],
 }
 
 impl Hash {
     fn of(key: &Key) -> Self {
         let number = u128::from_le_bytes(*key.bytes());
-        Self { block: (number >> 64) as u64, bits: number as u32 }
+        let bits = SALT.map(|salt| 1 << ((number as u32).wrapping_mul(salt) >> 27));
+        Self { block: (number >> 64) as u64, bits }
     }
 }
 
@@ -310,16 +419,17 @@ const SALT: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 impl Filter {
-    fn of(keys: &[Key]) -> Self {
-        let mut filter = Self(vec![[0; 8]; (keys.len() * FILTER_BYTES).div_ceil(32).max(1)]);
-        for key in keys {
-            let hash = Hash::of(key);
-            let place = filter.place(hash);
-            for (word, salt) in filter.0[place].iter_mut().zip(SALT) {
-                *word |= 1 << (hash.bits.wrapping_mul(salt) >> 27);
-            }
+    /// An empty one for so many keys.
+    fn for_keys(keys: usize) -> Self {
+        Self(vec![[0; 8]; (keys * FILTER_BYTES).div_ceil(32).max(1)])
+    }
+
+    fn add(&mut self, key: &Key) {
+        let hash = Hash::of(key);
+        let place = self.place(hash);
+        for (word, bit) in self.0[place].iter_mut().zip(hash.bits) {
+            *word |= bit;
         }
-        filter
     }
 
     fn place(&self, hash: Hash) -> usize {
@@ -330,14 +440,11 @@ impl Filter {
     fn may_hold(&self, hash: Hash) -> bool {
         let block = &self.0[self.place(hash)];
         // All eight words, without a branch between them.
-        block
-            .iter()
-            .zip(SALT)
-            .fold(true, |all, (word, salt)| all & (word >> (hash.bits.wrapping_mul(salt) >> 27) & 1 == 1))
+        block.iter().zip(hash.bits).fold(0, |missing, (word, bit)| missing | (!word & bit)) == 0
     }
 
     fn bytes(&self) -> Vec<u8> {
-        self.0.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
+        self.0.iter().flatten().map(|word| word.to_le_bytes()).collect::<Vec<_>>().into_flattened()
     }
 
     fn read(bytes: &[u8]) -> Self {
@@ -353,6 +460,11 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::super::keys::KeyHash;
     use super::*;
 
@@ -403,6 +515,65 @@ mod tests {
         }
         let runs = index.snapshot();
         assert_eq!((runs.len(), runs[0].keys), (1, 2));
+    }
+
+    #[test]
+    fn a_passed_day_becomes_one_run_and_is_written_again_only_for_many_late_keys() {
+        let mut connection = database();
+        let index = KeyIndex::load(&connection).unwrap();
+        let of_day = |index: &KeyIndex, day: i64| -> Vec<(i64, usize)> {
+            index.snapshot().iter().filter(|run| run.day == day).map(|run| (run.id, run.keys)).collect()
+        };
+        for commit in 0..20_u64 {
+            add(&index, &mut connection, commit * 1000..commit * 1000 + 1000, 0);
+        }
+        assert!(of_day(&index, 0).len() > 1, "the day is not over");
+        add(&index, &mut connection, [1_000_000], DAY);
+        let one = of_day(&index, 0);
+        assert_eq!(one.iter().map(|(_, keys)| *keys).collect::<Vec<_>>(), [20_000]);
+        // A fifth is late: left apart.
+        add(&index, &mut connection, 20_000..24_000, 0);
+        assert!(of_day(&index, 0).contains(&one[0]));
+        // A quarter is not.
+        add(&index, &mut connection, 24_000..25_000, 0);
+        assert_eq!(of_day(&index, 0).iter().map(|(_, keys)| *keys).collect::<Vec<_>>(), [25_000]);
+        assert_eq!(count(&connection, "key_pages"), 25_000_u64.div_ceil(PAGE as u64) + 1);
+    }
+
+    proptest! {
+        /// Whatever days the keys come in, through merges, forgotten days and restarts.
+        #[test]
+        fn the_index_knows_what_a_set_knows(
+            commits in vec((0..4_u64, vec(0..3000_u64, 1..300), 0..12_u8), 1..60),
+        ) {
+            let mut connection = database();
+            let mut index = KeyIndex::load(&connection).unwrap();
+            let mut set = BTreeSet::new();
+            for (day, numbers, then) in commits {
+                set.extend(numbers.iter().map(|number| (day, *number)));
+                add(&index, &mut connection, numbers, day * DAY);
+                if then == 0 {
+                    index = KeyIndex::load(&connection).unwrap();
+                } else if then == 1 {
+                    let transaction = connection.transaction().unwrap();
+                    let change = index.forget_before(&transaction, DAY * 2).unwrap();
+                    index.commit(transaction, change).unwrap();
+                    set.retain(|(day, _)| *day >= 2);
+                }
+            }
+            let held: BTreeSet<u64> = set.iter().map(|(_, number)| *number).collect();
+            let all: Vec<Key> = (0..3000).map(key).collect();
+            let known = index.known(&connection, &all).unwrap();
+            prop_assert!((0..3000).zip(known).all(|(number, known)| known == held.contains(&number)));
+            // No day has a run too many, and nothing is left of the runs that were merged.
+            let runs = index.snapshot();
+            prop_assert_eq!(runs.len() as u64, count(&connection, "key_runs"));
+            let pages: usize = runs.iter().map(|run| run.keys.div_ceil(PAGE)).sum();
+            prop_assert_eq!(pages as u64, count(&connection, "key_pages"));
+            for day in 0..4 {
+                prop_assert!(runs.iter().filter(|run| run.day == day).count() < 3 * FAN);
+            }
+        }
     }
 
     #[test]
@@ -487,7 +658,9 @@ mod tests {
     #[test]
     fn the_filter_lets_few_strangers_through() {
         let keys: Vec<Key> = (0..100_000).map(key).collect();
-        let filter = Filter::read(&Filter::of(&keys).bytes());
+        let mut filter = Filter::for_keys(keys.len());
+        keys.iter().for_each(|key| filter.add(key));
+        let filter = Filter::read(&filter.bytes());
         assert!(keys.iter().all(|key| filter.may_hold(Hash::of(key))));
         let strangers = (100_000..200_000).filter(|number| filter.may_hold(Hash::of(&key(*number)))).count();
         assert!(strangers < 200, "{strangers} of 100,000");

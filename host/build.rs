@@ -1,4 +1,4 @@
-//! Builds the two components from `plugin/` and tells the crate where they are, and their digests.
+//! Builds the two components from `plugin/` and tells the crate where they are, and the digest of the one that is built in.
 //!
 //! They go into a target folder of their own below the workspace's, since the outer build holds the lock of its folder.
 
@@ -32,23 +32,25 @@ fn main() {
     // OUT_DIR is <target>/<profile>/build/<package>/out.
     let out = PathBuf::from(variable("OUT_DIR"));
     let target = out.ancestors().nth(4).unwrap_or(&out).join("component");
-    for (name, world, arguments) in [
-        ("m365.wasm", "M365_COMPONENT", &[][..]),
-        (
-            "m365-transform.wasm",
-            "M365_TRANSFORM_COMPONENT",
-            &["--no-default-features", "--features", "transform-only"][..],
-        ),
-    ] {
-        let component = target.join(name);
-        build(&root, &target, arguments);
-        let built = target.join(TARGET).join("component").join("m365_plugin.wasm");
-        let bytes = std::fs::copy(&built, &component)
-            .and_then(|_| std::fs::read(&component))
-            .unwrap_or_else(|error| panic!("{} can't be copied to {}: {error}", built.display(), component.display()));
-        println!("cargo::rustc-env={world}={}", component.display());
-        println!("cargo::rustc-env={world}_DIGEST={}", blake3::hash(&bytes));
+    let transform_only = ["--no-default-features", "--features", "transform-only"];
+    let transform = component(&root, &target, "m365-transform.wasm", &transform_only);
+    let built_in = component(&root, &target, "m365.wasm", &[]);
+    let bytes =
+        std::fs::read(&built_in).unwrap_or_else(|error| panic!("{} can't be read: {error}", built_in.display()));
+    println!("cargo::rustc-env=M365_TRANSFORM_COMPONENT={}", transform.display());
+    println!("cargo::rustc-env=M365_COMPONENT={}", built_in.display());
+    println!("cargo::rustc-env=M365_COMPONENT_DIGEST={}", blake3::hash(&bytes));
+}
+
+/// Builds a component and gives it a name of its own.
+fn component(root: &Path, target: &Path, name: &str, arguments: &[&str]) -> PathBuf {
+    build(root, target, arguments);
+    let built = target.join(TARGET).join("component").join("m365_plugin.wasm");
+    let component = target.join(name);
+    if let Err(error) = std::fs::copy(&built, &component) {
+        panic!("{} can't be copied to {}: {error}", built.display(), component.display());
     }
+    component
 }
 
 fn build(root: &Path, target: &Path, arguments: &[&str]) {

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
@@ -49,7 +50,10 @@ pub(super) fn store(folder: &Path, engine: &Engine, digest: &str, component: &Co
     let result = create_private(folder).and_then(|()| {
         let bytes = component.serialize().map_err(|error| std::io::Error::other(error.to_string()))?;
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&temporary, bytes)?;
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        // Under its name it is complete, also after a power cut.
+        file.sync_all()?;
         fs::rename(&temporary, &path)
     });
     if let Err(error) = result {
@@ -88,4 +92,45 @@ fn trusted(path: &Path) -> Result<(), String> {
 #[cfg(not(unix))]
 fn trusted(_path: &Path) -> Result<(), String> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest component: nothing but its version.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn what_is_damaged_or_not_ours_alone_is_not_used() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("cache");
+        let engine = Engine::default();
+        let component = Component::from_binary(&engine, EMPTY).unwrap();
+        assert!(load(&folder, &engine, "digest").is_none());
+        store(&folder, &engine, "digest", &component);
+        assert!(load(&folder, &engine, "digest").is_some());
+        assert!(load(&folder, &engine, "another").is_none());
+
+        let path = file(&folder, &engine, "digest");
+        let whole = fs::read(&path).unwrap();
+        let garbage: Vec<u8> = whole.iter().map(|byte| byte ^ 0x5a).collect();
+        for damaged in [&whole[..0], &whole[..10], &whole[..whole.len() / 2], &garbage] {
+            fs::write(&path, damaged).unwrap();
+            assert!(load(&folder, &engine, "digest").is_none(), "{} bytes", damaged.len());
+            store(&folder, &engine, "digest", &component);
+            assert!(load(&folder, &engine, "digest").is_some());
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
+
+        #[cfg(unix)]
+        for open in [&folder, &path] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let private = fs::metadata(open).unwrap().permissions();
+            fs::set_permissions(open, fs::Permissions::from_mode(private.mode() | 0o020)).unwrap();
+            assert!(load(&folder, &engine, "digest").is_none());
+            fs::set_permissions(open, private).unwrap();
+        }
+        assert!(load(&folder, &engine, "digest").is_some());
+    }
 }

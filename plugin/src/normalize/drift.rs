@@ -80,9 +80,13 @@ impl Drift {
     }
 
     fn check(&mut self, values: &[&str], member: &Member<'_>, value: &Node<'_>) {
-        if let Node::Str(text) = value
-            && values.contains(text)
-        {
+        // Nearly all values are known, and spelled as the table spells them.
+        let known = match value {
+            Node::Str(text) => values.contains(text),
+            Node::Int(number) => values.contains(&itoa::Buffer::new().format(*number)),
+            _ => false,
+        };
+        if known {
             return;
         }
         for item in value.items() {

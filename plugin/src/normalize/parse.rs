@@ -47,7 +47,9 @@ pub fn parse<'a>(text: &'a [u8], arena: &'a Bump) -> Result<Node<'a>, NotJson> {
 /// As [`parse`].
 pub fn parse_deep<'a>(text: &'a [u8], arena: &'a Bump, max_depth: u16) -> Result<Node<'a>, NotJson> {
     // One check of the whole text instead of one for every string.
-    let text = std::str::from_utf8(text).map_err(|e| NotJson { reason: "no UTF-8", at: e.valid_up_to() })?;
+    let text = simdutf8::basic::from_utf8(text)
+        .or_else(|_| std::str::from_utf8(text))
+        .map_err(|e| NotJson { reason: "no UTF-8", at: e.valid_up_to() })?;
     let mut parser = Parser {
         text,
         bytes: text.as_bytes(),

@@ -33,7 +33,7 @@ pub struct Converter<'s, 'r> {
     tenant: &'s str,
     /// Where the trees of JSON that was text inside the record are, so that values can borrow from them.
     arena: &'r Bump,
-    path: Vec<&'r str>,
+    path: bumpalo::collections::Vec<'r, &'r str>,
     /// Dotted paths of what was redacted, each once.
     pub redacted: Vec<String>,
     /// Only what no rule took.
@@ -50,7 +50,15 @@ pub fn untangle<'r>(text: &'r str, arena: &'r Bump) -> Option<&'r Node<'r>> {
 impl<'s, 'r> Converter<'s, 'r> {
     /// A converter of whole values.
     pub fn new(redact: Redact, tenant: &'s str, arena: &'r Bump) -> Self {
-        Self { redact, tenant, arena, path: Vec::new(), redacted: Vec::new(), only_rest: false, inside: 0 }
+        Self {
+            redact,
+            tenant,
+            arena,
+            path: bumpalo::collections::Vec::new_in(arena),
+            redacted: Vec::new(),
+            only_rest: false,
+            inside: 0,
+        }
     }
 
     /// What is left of a record.

@@ -162,6 +162,24 @@ pub fn handed_out(error: Error, root: &str, what: &str, url: &str) -> Error {
     }
 }
 
+/// The same path and query on the configured root's host; none if that is where the address points, or if it has no path.
+pub fn at_root(url: &str, root: &str) -> Option<String> {
+    let (host, own) = (host_of(url), host_of(root));
+    let path = &url[host.len()..];
+    (host != own && path.starts_with('/')).then(|| format!("{own}{path}"))
+}
+
+/// What is told when the host refused to call a next page that the service handed out, and it is asked for at the configured root.
+pub fn asked_at_root(what: &str, url: &str, root: &str) -> Note {
+    Note {
+        level: Level::Warn,
+        message: format!(
+            "The service handed out a {what} at {}, which isn't the configured root {root} and isn't called; the page is asked for there.",
+            host_of(url)
+        ),
+    }
+}
+
 /// Scheme, host and port of an address, without the path, which may hold ids.
 pub fn host_of(url: &str) -> &str {
     let after = url.find("://").map_or(0, |i| i + 3);
@@ -207,6 +225,11 @@ mod tests {
     fn host_and_excerpt() {
         assert_eq!(host_of("https://a.example:1/x?y"), "https://a.example:1");
         assert_eq!(host_of("nonsense"), "nonsense");
+        let root = "https://own.example/manage";
+        assert_eq!(at_root("https://a.example:1/x?y=/z", root).as_deref(), Some("https://own.example/x?y=/z"));
+        for not in ["https://own.example/x", "https://a.example", "https://a.example?x", "nonsense", ""] {
+            assert_eq!(at_root(not, root), None, "{not}");
+        }
         assert_eq!(excerpt("a\r\n b"), "a b");
         assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
     }

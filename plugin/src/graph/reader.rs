@@ -6,7 +6,7 @@
 use super::answers::{judge, refusal};
 use super::windows::WindowPayload;
 use super::{Calls, alerts_legacy, query};
-use crate::call::{Answer, Head, Level, Note, handed_out};
+use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, handed_out};
 use crate::clock::{self, MINUTE};
 use crate::driver::{ReadStep, SplitReader, note};
 use crate::error::{Error, ErrorKind};
@@ -251,10 +251,17 @@ impl SplitReader for WindowReader {
         if error.kind == ErrorKind::Timeout && self.narrow(NARROWEST, "the service didn't answer in time.") {
             return Ok(());
         }
-        Err(match &self.at.next {
-            Some(url) => handed_out(error, self.calls.root(), "next page (@odata.nextLink)", url),
-            None => error,
-        })
+        const WHAT: &str = "next page (@odata.nextLink)";
+        let Some(url) = &mut self.at.next else { return Err(error) };
+        let root = self.calls.root();
+        if error.kind == ErrorKind::DeniedByHost
+            && let Some(own) = at_root(url, root)
+        {
+            self.notes.push(asked_at_root(WHAT, url, root));
+            *url = own;
+            return Ok(());
+        }
+        Err(handed_out(error, root, WHAT, url))
     }
 
     fn on_page(&mut self, head: &Head, page: &Splitter) -> Result<(), Error> {
@@ -288,7 +295,10 @@ impl SplitReader for WindowReader {
             })?),
         };
         if let Some(link) = link {
-            if self.at.next.as_ref() == Some(&link) || self.pages >= PAGES {
+            let asked = self.at.next.as_deref();
+            let again =
+                asked == Some(&link) || asked.is_some() && asked == at_root(&link, self.calls.root()).as_deref();
+            if again || self.pages >= PAGES {
                 return Err(Error::new(
                     ErrorKind::Protocol,
                     "page-loop",

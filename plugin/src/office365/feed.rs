@@ -12,7 +12,7 @@ use super::Calls;
 use super::answers::{Subject, judge, refusal};
 use super::listing::Content;
 use super::state::{OpenWindow, State};
-use crate::call::{Answer, Level, Machine, Note, Step, handed_out};
+use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out};
 use crate::clock::{self, DAY, HOUR, Interval, MINUTE};
 use crate::driver::note;
 use crate::error::{Error, ErrorKind};
@@ -214,7 +214,8 @@ impl FeedMachine {
         let known_until = window.known_until.unwrap_or(window.start);
         let next = answer.head.header("NextPageUri").filter(|url| !url.is_empty());
         if let Some(next) = next {
-            if window.page.as_deref() == Some(next) {
+            let asked = window.page.as_deref();
+            if asked.is_some() && (asked == Some(next) || asked == at_root(next, self.calls.root()).as_deref()) {
                 return Step::Fail(Error::new(
                     ErrorKind::Protocol,
                     "page-loop",
@@ -327,11 +328,19 @@ impl Machine for FeedMachine {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let page = self.window.as_ref().and_then(|window| window.page.as_deref());
-                let error = match page {
-                    Some(url) => handed_out(error, self.calls.root(), "next page of a list (NextPageUri)", url),
-                    None => error,
+                const WHAT: &str = "next page of a list (NextPageUri)";
+                let Some(url) = self.window.as_mut().and_then(|window| window.page.as_mut()) else {
+                    return self.fail(error);
                 };
+                let root = self.calls.root();
+                if error.kind == ErrorKind::DeniedByHost
+                    && let Some(own) = at_root(url, root)
+                {
+                    self.notes.push(asked_at_root(WHAT, url, root));
+                    *url = own;
+                    return self.ask();
+                }
+                let error = handed_out(error, root, WHAT, url);
                 return self.fail(error);
             }
         };

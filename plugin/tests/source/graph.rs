@@ -1,5 +1,6 @@
 //! Microsoft Graph, rule by rule.
 
+use m365_plugin::call::Note;
 use m365_plugin::clock::{self, DAY, HOUR, Interval, MINUTE};
 use m365_plugin::error::ErrorKind;
 use m365_plugin::source::{self, Discovery, Severity, Split};
@@ -319,9 +320,27 @@ fn refusals_become_the_right_errors() {
             assert_eq!(error.retry_after_ms, Some(3000));
         }
     }
-    let mut script = Script::of([page(&["1"], Some("https://evil.example/n?secret"))]).then(DeniedByHost);
+    let mut script = Script::of([page(&["1"], Some("https://evil.example?secret"))]).then(DeniedByHost);
     let error = read(&mut script, &window(SIGN_INS, NOW - HOUR, NOW), None, 10).unwrap_err();
     assert!(error.message.contains("https://evil.example,") && !error.message.contains("secret"));
+}
+
+#[test]
+fn a_next_page_that_is_said_to_be_elsewhere_is_asked_for_at_the_root() {
+    let foreign = "https://evil.example/v1.0/auditLogs/n?$skiptoken=secret";
+    let mut script = Script::of([page(&["1"], Some(foreign))]).then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(page(&["2"], None)));
+    let (lines, _) = read(&mut script, &window(SIGN_INS, NOW - HOUR, NOW), None, 1000).unwrap();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(script.urls()[2], "https://graph.microsoft.com/v1.0/auditLogs/n?$skiptoken=secret");
+    let told = |note: &Note| note.message.contains("https://evil.example,") && !note.message.contains("secret");
+    assert!(script.notes.iter().any(told), "{:?}", script.notes);
+
+    // Where it goes on to itself, also by that other address.
+    let mut script = Script::of([page(&["1"], Some(foreign))]).then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(page(&["1"], Some(foreign))));
+    let error = read(&mut script, &window(SIGN_INS, NOW - HOUR, NOW), None, 1000).unwrap_err();
+    assert_eq!(error.code, "page-loop");
 }
 
 #[test]

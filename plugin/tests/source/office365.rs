@@ -347,10 +347,38 @@ fn transport_errors_are_passed_on_and_foreign_addresses_named() {
     let mut script = Script::default().then(ErrorKind::Timeout);
     assert_eq!(discover(&mut script, STREAM, None, NOW).unwrap_err().kind, ErrorKind::Timeout);
     let mut script =
-        Script::of([content(&[]).with("NextPageUri", "https://evil.example/next")]).then(ErrorKind::DeniedByHost);
+        Script::of([content(&[]).with("NextPageUri", "https://evil.example")]).then(ErrorKind::DeniedByHost);
     let error = discover(&mut script, STREAM, Some(&subscribed(json!({}))), NOW).unwrap_err();
     assert_eq!(error.kind, ErrorKind::DeniedByHost);
     assert!(error.message.contains("https://evil.example,") && error.message.contains("manage.office.com"));
+}
+
+#[test]
+fn a_next_page_that_is_said_to_be_elsewhere_is_asked_for_at_the_root() {
+    let foreign = "https://evil.example/api/v1/next?nextPage=2";
+    let mut script = Script::of([content(&["a"]).with("NextPageUri", foreign)]).then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(content(&["b"])));
+    let found = discover(&mut script, STREAM, Some(&subscribed(json!({}))), NOW).unwrap();
+    assert_eq!((found.splits.len(), found.more), (2, false));
+    let own = "https://manage.office.com/api/v1/next?nextPage=2&";
+    assert!(script.urls()[2].starts_with(own), "{:?}", script.urls());
+    assert!(script.notes.iter().any(|note| note.message.contains("https://evil.example,")), "{:?}", script.notes);
+
+    // Where it goes on to itself, also by that other address.
+    let mut script = Script::of([content(&[]).with("NextPageUri", foreign)]).then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(content(&[]).with("NextPageUri", foreign)));
+    assert_eq!(discover(&mut script, STREAM, Some(&subscribed(json!({}))), NOW).unwrap_err().code, "page-loop");
+
+    // What was listed is kept where the root refuses it too, and so is the page.
+    let mut script = Script::of([content(&["a"]).with("NextPageUri", foreign)])
+        .then(ErrorKind::DeniedByHost)
+        .then(ErrorKind::DeniedByHost);
+    let found = discover(&mut script, STREAM, Some(&subscribed(json!({}))), NOW).unwrap();
+    assert_eq!((found.splits.len(), found.more), (1, true));
+    let mut script = Script::default().then(ErrorKind::DeniedByHost);
+    let error = discover(&mut script, STREAM, Some(&found.state), NOW).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DeniedByHost);
+    assert!(script.urls()[0].starts_with(own), "{:?}", script.urls());
 }
 
 fn blob() -> Split {

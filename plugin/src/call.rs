@@ -169,6 +169,11 @@ pub fn at_root(url: &str, root: &str) -> Option<String> {
     (host != own && path.starts_with('/')).then(|| format!("{own}{path}"))
 }
 
+/// Whether two addresses are of one page, on whichever host.
+pub fn same_page(one: &str, other: &str) -> bool {
+    one[host_of(one).len()..] == other[host_of(other).len()..]
+}
+
 /// What is told when the host refused to call a next page that the service handed out, and it is asked for at the configured root.
 pub fn asked_at_root(what: &str, url: &str, root: &str) -> Note {
     Note {
@@ -230,6 +235,16 @@ mod tests {
         for not in ["https://own.example/x", "https://a.example", "https://a.example?x", "nonsense", ""] {
             assert_eq!(at_root(not, root), None, "{not}");
         }
+        // Whatever stands there, the host is ours.
+        for (url, at) in [
+            ("https://own.example@evil.example/x", "https://own.example/x"),
+            ("https://evil.example//other.example/x", "https://own.example//other.example/x"),
+            ("http://own.example/x", "https://own.example/x"),
+            ("https://own.example:444/@evil.example/", "https://own.example/@evil.example/"),
+        ] {
+            assert_eq!(at_root(url, root).as_deref(), Some(at));
+        }
+        assert!(same_page("https://a/x?y", "https://b/x?y") && !same_page("https://a/x?y", "https://a/x?z"));
         assert_eq!(excerpt("a\r\n b"), "a b");
         assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
     }

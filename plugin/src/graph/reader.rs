@@ -6,7 +6,7 @@
 use super::answers::{judge, refusal};
 use super::windows::WindowPayload;
 use super::{Calls, alerts_legacy, query};
-use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, handed_out};
+use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, handed_out, same_page};
 use crate::clock::{self, MINUTE};
 use crate::driver::{ReadStep, SplitReader, note};
 use crate::error::{Error, ErrorKind};
@@ -295,9 +295,7 @@ impl SplitReader for WindowReader {
             })?),
         };
         if let Some(link) = link {
-            let asked = self.at.next.as_deref();
-            let again =
-                asked == Some(&link) || asked.is_some() && asked == at_root(&link, self.calls.root()).as_deref();
+            let again = self.at.next.as_deref().is_some_and(|asked| same_page(asked, &link));
             if again || self.pages >= PAGES {
                 return Err(Error::new(
                     ErrorKind::Protocol,

@@ -221,8 +221,9 @@ impl Normalizer {
     pub fn process(&self, stream: &str, ndjson: &[u8], now_ms: u64) -> Result<Output, UnknownStream> {
         let stream = crate::streams::find(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
         let batch = Batch::new(&self.settings, stream, now_ms);
-        // The events of short records are three to four times as long.
-        let mut output = Output { data: Vec::with_capacity(ndjson.len() * 4), ..Output::default() };
+        // The events of short records are three to four times as long; a record of many megabytes must not ask for as much.
+        let room = ndjson.len() * 3 + ndjson.len().min(1 << 20);
+        let mut output = Output { data: Vec::with_capacity(room), ..Output::default() };
         if ndjson.is_empty() {
             return Ok(output);
         }

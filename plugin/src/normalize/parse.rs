@@ -586,6 +586,15 @@ mod tests {
         assert_eq!(told("\"abc"), "the end inside of a string at byte 5");
         assert_eq!(told(""), "the end instead of a value at byte 1");
         assert_eq!(parse(b"\"\xff\"", &Bump::new()).unwrap_err().to_string(), "no UTF-8 at byte 2");
+        // Wherever it stands, and also where the text is cut in the middle of a character.
+        for at in [0, 1, 14, 15, 16, 31, 62, 63, 64, 127, 128, 1000] {
+            for bad in [&b"\xff"[..], b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xc0\xaf", b"\xed\xa0\x80"] {
+                let text = [&vec![b' '; at], bad].concat();
+                let place = std::str::from_utf8(&text).unwrap_err().valid_up_to() + 1;
+                let reason = parse(&text, &Bump::new()).unwrap_err().to_string();
+                assert_eq!(reason, format!("no UTF-8 at byte {place}"), "{bad:x?} at {at}");
+            }
+        }
         assert_eq!(told(&"[".repeat(1_000)), "nesting too deep at byte 65");
     }
 }

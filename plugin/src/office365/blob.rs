@@ -5,7 +5,7 @@
 
 use super::Calls;
 use super::answers::{Subject, judge, refusal};
-use crate::call::{Answer, Head, Level, Note, handed_out, host_of};
+use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, handed_out, host_of, same_page};
 use crate::clock;
 use crate::driver::{ReadStep, SplitReader, note};
 use crate::error::{Error, ErrorKind};
@@ -120,13 +120,23 @@ impl SplitReader for BlobReader {
             self.next = Some(own);
             return Ok(());
         }
-        Err(handed_out(error, self.calls.root(), "content blob (contentUri)", &self.current))
+        let what =
+            if self.pages == 0 { "content blob (contentUri)" } else { "next page of a content blob (NextPageUri)" };
+        if error.kind == ErrorKind::DeniedByHost
+            && self.pages > 0
+            && let Some(own) = at_root(&self.current, self.calls.root())
+        {
+            self.notes.push(asked_at_root(what, &self.current, self.calls.root()));
+            self.next = Some(own);
+            return Ok(());
+        }
+        Err(handed_out(error, self.calls.root(), what, &self.current))
     }
 
     fn on_page(&mut self, head: &Head, _page: &Splitter) -> Result<(), Error> {
         self.pages += 1;
         if let Some(next) = head.header("NextPageUri").filter(|url| !url.is_empty()) {
-            if next == self.current || self.pages >= PAGES {
+            if same_page(next, &self.current) || self.pages >= PAGES {
                 return Err(Error::new(
                     ErrorKind::Protocol,
                     "page-loop",

@@ -12,7 +12,7 @@ use super::Calls;
 use super::answers::{Subject, judge, refusal};
 use super::listing::Content;
 use super::state::{OpenWindow, State};
-use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out};
+use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out, same_page};
 use crate::clock::{self, DAY, HOUR, Interval, MINUTE};
 use crate::driver::note;
 use crate::error::{Error, ErrorKind};
@@ -214,8 +214,7 @@ impl FeedMachine {
         let known_until = window.known_until.unwrap_or(window.start);
         let next = answer.head.header("NextPageUri").filter(|url| !url.is_empty());
         if let Some(next) = next {
-            let asked = window.page.as_deref();
-            if asked.is_some() && (asked == Some(next) || asked == at_root(next, self.calls.root()).as_deref()) {
+            if window.page.as_deref().is_some_and(|asked| same_page(asked, next)) {
                 return Step::Fail(Error::new(
                     ErrorKind::Protocol,
                     "page-loop",

@@ -449,6 +449,24 @@ fn a_blob_that_is_said_to_be_elsewhere_is_asked_for_by_its_id() {
 }
 
 #[test]
+fn a_next_page_of_a_blob_that_is_said_to_be_elsewhere_is_asked_for_at_the_root() {
+    let foreign = "https://evil.example/api/v1/n?nextPage=2";
+    let first = || Reply::new(200, "[1]").with("NextPageUri", foreign);
+    let mut script = Script::of([first()]).then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(Reply::new(200, "[2]")));
+    assert_eq!(read(&mut script, &blob(), None, 1000).unwrap().0, ["1", "2"]);
+    assert!(script.urls()[2].starts_with("https://manage.office.com/api/v1/n?nextPage=2&"), "{:?}", script.urls());
+
+    // Where it goes on to itself, and where the root refuses it too.
+    let mut script = Script::of([first()]).then(ErrorKind::DeniedByHost);
+    script.replies.push_back(Ok(first()));
+    assert_eq!(read(&mut script, &blob(), None, 1000).unwrap_err().code, "page-loop");
+    let mut script = Script::of([first()]).then(ErrorKind::DeniedByHost).then(ErrorKind::DeniedByHost);
+    let error = read(&mut script, &blob(), None, 1000).unwrap_err();
+    assert!(error.kind == ErrorKind::DeniedByHost && error.message.contains("NextPageUri"), "{}", error.message);
+}
+
+#[test]
 fn the_check_changes_nothing_and_finds_the_cause() {
     use Severity::*;
     for (replies, severity, code) in [

@@ -177,7 +177,11 @@ impl FeedMachine {
         if self.pass.is_some() && own {
             return self.pause_passes(&error);
         }
-        if self.splits.is_empty() && !self.started {
+        // An error would throw the state away: a subscription that this call has seen enabled is not asked for again by the
+        // next one, which under throttling would be one chance more to fail before the list.
+        let passing = matches!(error.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout);
+        let learned = self.started || (passing && self.state.enabled_at == Some(self.now));
+        if self.splits.is_empty() && !learned {
             return Step::Fail(error);
         }
         self.keep_window();

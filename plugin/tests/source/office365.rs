@@ -167,6 +167,26 @@ fn the_subscription_is_looked_at_again_after_an_hour() {
 }
 
 #[test]
+fn a_subscription_seen_enabled_is_not_asked_for_again_when_the_list_fails_in_passing() {
+    for refused in [af(403, "AF429"), Reply::new(503, "")] {
+        let mut script = Script::of([enabled(), refused]);
+        let found = discover(&mut script, STREAM, None, NOW).unwrap();
+        assert!(found.more && found.next_ms > 0, "the list is asked for again after a pause");
+        assert!(found.splits.is_empty() && found.coverage.is_empty());
+        let mut script = Script::of([af(403, "AF429")]);
+        let error = discover(&mut script, STREAM, Some(&found.state), NOW + MINUTE).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::RateLimited, "a call that learns nothing fails");
+        let mut script = Script::of([content(&["a"])]);
+        let found = discover(&mut script, STREAM, Some(&found.state), NOW + MINUTE).unwrap();
+        assert_eq!(found.splits.len(), 1);
+        assert!(script.urls()[0].contains("startTime=2026-11-28T19:28:52&"), "from the first attempt's lookback on");
+    }
+    // What somebody has to mend is told at once.
+    let mut script = Script::of([enabled(), af(403, "AF20010")]);
+    discover(&mut script, STREAM, None, NOW).unwrap_err();
+}
+
+#[test]
 fn pages_are_followed_in_any_letter_case_and_verbatim() {
     for name in ["NextPageUri", "nextpageuri", "NEXTPAGEURI"] {
         let next = "https://manage.office.com/api/v1/x/subscriptions/content?contentType=Audit.Exchange&nextPage=a$b";

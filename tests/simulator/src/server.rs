@@ -22,7 +22,7 @@ use crate::connection::{Manner, connection};
 use crate::kit::rules::Rules;
 use crate::kit::verdict;
 use crate::manage::Subscriptions;
-use crate::misbehaviour::What;
+use crate::misbehaviour::{Rows, What, When};
 use crate::options::{Injection, Instead, Options};
 use crate::quota::Windows;
 use crate::request::Request;
@@ -61,6 +61,8 @@ pub(crate) struct Tenant {
     injected: Vec<AtomicU64>,
     /// How often each trouble's requests came.
     troubled: Vec<AtomicU64>,
+    /// How many requests in a row went wrong by chance.
+    rows: Rows,
     /// Which changes have been made.
     changed: Vec<AtomicBool>,
     /// Tokens from before this second are no longer good.
@@ -82,6 +84,7 @@ impl Tenant {
             numbers: AtomicU64::new(0),
             injected: options.faults.injections.iter().map(|_| AtomicU64::new(0)).collect(),
             troubled: options.misbehaviour.troubles.iter().map(|_| AtomicU64::new(0)).collect(),
+            rows: Rows::default(),
             changed: flags(),
             revoked_before: AtomicI64::new(i64::MIN),
             shelves,
@@ -195,14 +198,17 @@ impl Tenant {
         }
         let text = format!("{} {}", request.method, request.path_and_query());
         let since = self.clock.since_start();
-        troubles.iter().zip(&self.troubled).enumerate().find_map(|(at, (trouble, count))| {
+        let found = troubles.iter().zip(&self.troubled).enumerate().find_map(|(at, (trouble, count))| {
             if !trouble.on.iter().all(|part| text.contains(part)) {
                 return None;
             }
             let nth = count.fetch_add(1, Relaxed);
             let dice = mix(self.options.seed ^ mix(nth ^ (at as u64) << 48));
-            trouble.when.holds(nth, dice, since).then_some(&trouble.what)
-        })
+            trouble.when.holds(nth, dice, since).then_some(trouble)
+        });
+        let by_chance = found.is_some_and(|trouble| matches!(trouble.when, When::OneIn(_)));
+        let goes_wrong = self.rows.cut(&text, by_chance) || !by_chance;
+        found.filter(|_| goes_wrong).map(|trouble| &trouble.what)
     }
 
     /// The answer; none if the connection is to be reset.

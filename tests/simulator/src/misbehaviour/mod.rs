@@ -13,7 +13,8 @@ pub use arrival::{Arrival, Late};
 pub use changes::{Change, What};
 pub use identity::Identity;
 pub use pages::Pages;
-pub use troubles::{Trouble, When};
+pub(crate) use troubles::Rows;
+pub use troubles::{MOST_IN_A_ROW, Trouble, When};
 
 /// Everything that is odd about a tenant, beside its [`Faults`](crate::Faults). The default is nothing.
 #[derive(Clone, Debug, Default)]

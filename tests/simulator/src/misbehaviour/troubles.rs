@@ -1,5 +1,7 @@
 //! Requests that go wrong.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::options::Instead;
@@ -20,11 +22,15 @@ pub struct Trouble {
 pub enum When {
     /// The first so many.
     First(u64),
-    /// One in so many, by the seed.
+    /// One in so many, by the seed, but at most [`MOST_IN_A_ROW`] requests of one kind in a row: chance must not decide
+    /// whether a collector that gives up after some more is right.
     OneIn(u64),
     /// All in this stretch after the start, by the simulated clock.
     Between(Duration, Duration),
 }
+
+/// So many requests of one kind in a row go wrong by chance, and the next one doesn't.
+pub const MOST_IN_A_ROW: u32 = 3;
 
 impl When {
     /// Whether the `nth` such request goes wrong, which comes `since` the start; `dice` are different for each request.
@@ -37,9 +43,39 @@ impl When {
     }
 }
 
+/// How many requests of each kind have gone wrong in a row. Requests are of a kind if they differ in digits only: a window
+/// that is listed again has other times.
+#[derive(Debug, Default)]
+pub(crate) struct Rows(Mutex<HashMap<String, u32>>);
+
+impl Rows {
+    /// Takes note of a request for which the dice have said whether it goes wrong, and says whether it does.
+    pub(crate) fn cut(&self, request: &str, wrong: bool) -> bool {
+        let kind: String = request.chars().filter(|char| !char.is_ascii_digit()).collect();
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.get(&kind).copied().unwrap_or(0);
+        if wrong && row < MOST_IN_A_ROW {
+            rows.insert(kind, row + 1);
+            return true;
+        }
+        rows.remove(&kind);
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chance_is_cut_after_three_in_a_row() {
+        let rows = Rows::default();
+        let first: Vec<bool> = (0..5).map(|second| rows.cut(&format!("GET /list?start=12:0{second}"), true)).collect();
+        assert_eq!(first, [true, true, true, false, true]);
+        assert!(rows.cut("GET /other", true), "another kind has its own row");
+        assert!(!rows.cut("GET /list?start=12:06", false));
+        assert!((0..3).all(|_| rows.cut("GET /list?start=12:07", true)), "a success begins a new row");
+    }
 
     #[test]
     fn the_right_requests_go_wrong() {

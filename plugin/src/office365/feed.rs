@@ -186,8 +186,8 @@ impl FeedMachine {
         }
         self.keep_window();
         self.notes.push(note(Level::Warn, format!("The listing stopped and goes on later: {}", error.message)));
-        // The failure isn't an error to the host, so the pause is asked for here.
-        let pause = error.retry_after_ms.unwrap_or(PAUSE).min(self.poll.max(PAUSE));
+        // The failure isn't an error to the host, so the pause is asked for here; `Retry-After: 0` is no reason for none.
+        let pause = error.retry_after_ms.unwrap_or(PAUSE).clamp(clock::SECOND, self.poll.max(PAUSE));
         match self.done(true) {
             Step::Done(found) => Step::Done(Discovery { next_ms: pause, ..found }),
             step => step,

@@ -168,10 +168,13 @@ fn the_subscription_is_looked_at_again_after_an_hour() {
 
 #[test]
 fn a_subscription_seen_enabled_is_not_asked_for_again_when_the_list_fails_in_passing() {
-    for refused in [af(403, "AF429"), Reply::new(503, "")] {
-        let mut script = Script::of([enabled(), refused]);
+    let answered = [af(403, "AF429"), Reply::new(429, "").with("Retry-After", "0"), Reply::new(503, "")];
+    let answered = answered.map(|refused| Script::of([enabled(), refused]));
+    let unanswered = [ErrorKind::RateLimited, ErrorKind::Timeout, ErrorKind::Unavailable]
+        .map(|kind| Script::of([enabled()]).then(kind));
+    for mut script in answered.into_iter().chain(unanswered) {
         let found = discover(&mut script, STREAM, None, NOW).unwrap();
-        assert!(found.more && found.next_ms > 0, "the list is asked for again after a pause");
+        assert!(found.more && found.next_ms >= clock::SECOND, "the list is asked for again after a pause");
         assert!(found.splits.is_empty() && found.coverage.is_empty());
         let mut script = Script::of([af(403, "AF429")]);
         let error = discover(&mut script, STREAM, Some(&found.state), NOW + MINUTE).unwrap_err();
@@ -184,6 +187,14 @@ fn a_subscription_seen_enabled_is_not_asked_for_again_when_the_list_fails_in_pas
     // What somebody has to mend is told at once.
     let mut script = Script::of([enabled(), af(403, "AF20010")]);
     discover(&mut script, STREAM, None, NOW).unwrap_err();
+    // A gap that ends with the subscription is told once, though the list fails.
+    let stopped =
+        json!({"v": 1, "watermark": NOW - HOUR, "live_at": NOW - HOUR, "stopped_since": NOW - HOUR}).to_string();
+    let mut script = Script::of([enabled(), af(403, "AF429")]);
+    let found = discover(&mut script, STREAM, Some(&stopped), NOW).unwrap();
+    assert_eq!((found.lost.len(), found.lost[0].0), (1, Interval { start: NOW - HOUR, end: NOW }));
+    let mut script = Script::of([none()]);
+    assert!(discover(&mut script, STREAM, Some(&found.state), NOW + MINUTE).unwrap().lost.is_empty());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use super::addresses::{GuardedResolver, HostPort};
 use super::cancel::Cancel;
-use super::config::{Config, Timeouts, TokenProvider, Transport};
+use super::config::{Config, ProxyUrl, Timeouts, TokenProvider, Transport};
 use super::error::{Error, ErrorKind};
 use super::policy::{Denial, DenyReason, Gate, Passed};
 use super::quota::{Quotas, UnderWay};
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     agent: ureq::Agent,
     gate: Gate,
     quotas: Quotas,
+    proxy: Option<ProxyUrl>,
     tokens: Arc<dyn TokenProvider>,
     timeouts: Timeouts,
     load_header: Option<&'static str>,
@@ -63,6 +64,12 @@ impl Shared {
 
     pub(super) fn received(&self, bytes: u64) {
         self.counters().stats.bytes_received += bytes;
+    }
+
+    /// The failure of an exchange, with the proxy's name if it is the proxy's.
+    fn translate(&self, error: ureq::Error, passed: &Passed) -> Error {
+        let proxy = self.proxy.as_ref().filter(|_| !passed.loopback);
+        translate(error, &passed.origin, proxy)
     }
 
     fn denied(&self, denial: &Denial, request: &Request) -> Error {
@@ -93,6 +100,7 @@ impl Client {
             agent,
             gate,
             quotas,
+            proxy: config.transport.proxy.clone(),
             tokens: config.tokens,
             timeouts: config.transport.timeouts,
             load_header: config.load_header,
@@ -206,7 +214,7 @@ impl Client {
                 let denial = Denial { reason: DenyReason::AddressNotAllowed, origin: Some(passed.origin.clone()) };
                 return Err(shared.denied(&denial, request));
             }
-            Err(error) => return Err(translate(error, &passed.origin)),
+            Err(error) => return Err(shared.translate(error, passed)),
         };
         let (parts, body) = answer.into_parts();
         let status = parts.status.as_u16();

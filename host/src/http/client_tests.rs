@@ -315,6 +315,8 @@ fn a_configured_proxy_is_used_but_not_for_loopback() {
     assert_eq!((connect.method.as_str(), connect.target.as_str()), ("CONNECT", "api.example.com:443"));
     assert!(connect.header("proxy-authorization").unwrap().starts_with("Basic "));
     assert!(!format!("{error:?}").contains("canary"));
+    // The proxy by its name, and what it said by its status.
+    assert!(error.message.contains(&proxy.url) && error.message.contains("status 403"), "{error}");
 }
 
 #[test]

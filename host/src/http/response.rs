@@ -90,7 +90,7 @@ impl Response {
         };
         // A connection that is closed because the host stops can look like an end.
         self.cancel.check()?;
-        let read = read.map_err(|error| translate(error.into(), &self.origin))?;
+        let read = read.map_err(|error| translate(error.into(), &self.origin, None))?;
         if read == 0 {
             self.body = Body::Ended;
             return Ok(Vec::new());

@@ -63,6 +63,6 @@ fn nobody_else_is() {
     for (port, pem) in [(unknown, None), (misnamed, Some(its_pem)), (other, Some(another_pem))] {
         let error = ask(port, pem.as_deref()).unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Unavailable, "tls"), "{error}");
-        assert!(error.message.contains("certificate"), "{error}");
+        assert!(error.message.contains("certificate") && error.message.contains("`http.ca_file`"), "{error}");
     }
 }

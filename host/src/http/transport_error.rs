@@ -5,6 +5,7 @@
 use std::io;
 
 use super::addresses::AddressDenied;
+use super::config::ProxyUrl;
 use super::error::{Error, ErrorKind};
 
 /// The address check refused to connect: the one transport failure that is a denial.
@@ -16,8 +17,9 @@ pub(super) fn address_denied(error: &ureq::Error) -> Option<&AddressDenied> {
     }
 }
 
-/// The failure of an exchange with `origin`, before or within the body of its answer.
-pub(crate) fn translate(error: ureq::Error, origin: &str) -> Error {
+/// The failure of an exchange with `origin`, before or within the body of its answer; `proxy` is the one on the way, if there
+/// is one.
+pub(crate) fn translate(error: ureq::Error, origin: &str, proxy: Option<&ProxyUrl>) -> Error {
     use ErrorKind::{DeniedByHost, Internal, Protocol, Timeout, TooLarge, Unavailable};
     if let Some(denied) = address_denied(&error) {
         return Error::new(DeniedByHost, "address-denied", format!("Nothing was sent to {origin}: {denied}."));
@@ -38,16 +40,8 @@ pub(crate) fn translate(error: ureq::Error, origin: &str) -> Error {
         }
         ureq::Error::HostNotFound => (Unavailable, "dns", "its name can't be resolved; check the DNS".to_owned()),
         ureq::Error::ConnectionFailed => (Unavailable, "connect", "no connection came about".to_owned()),
-        ureq::Error::ConnectProxyFailed(_) => (
-            Unavailable,
-            "proxy",
-            "the proxy refused the connection; check the proxy's rules and credentials".to_owned(),
-        ),
-        ureq::Error::Rustls(inner) => (
-            Unavailable,
-            "tls",
-            format!("the TLS connection failed ({inner}); check the clock, and `ca_file` if a proxy inspects TLS"),
-        ),
+        ureq::Error::ConnectProxyFailed(words) => (Unavailable, "proxy", refused_by_proxy(&words, proxy)),
+        ureq::Error::Rustls(inner) => (Unavailable, "tls", tls_failed(&inner.to_string())),
         ureq::Error::Tls(inner) => (Unavailable, "tls", format!("the TLS connection failed ({inner})")),
         ureq::Error::LargeResponseHeader(_, limit) => {
             (TooLarge, "headers-too-large", format!("the headers of the answer exceed {limit} bytes"))
@@ -66,6 +60,36 @@ pub(crate) fn translate(error: ureq::Error, origin: &str) -> Error {
     Error::new(kind, code, format!("The exchange with {origin} failed: {what}."))
 }
 
+/// What a proxy's refusal means. Of its words only the status is shown.
+fn refused_by_proxy(words: &str, proxy: Option<&ProxyUrl>) -> String {
+    let name = proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default();
+    let status: Option<u16> = words.rsplit(['/', ' ']).find_map(|word| word.parse().ok());
+    match status {
+        Some(407) => format!(
+            "the proxy{name} wants other credentials (status 407); give a user and password that it takes by Basic authentication"
+        ),
+        Some(status @ 400..500) => format!(
+            "the proxy{name} refused to connect to it (status {status}); have the proxy's rules admit this host and port"
+        ),
+        Some(status) => {
+            format!("the proxy{name} couldn't connect to it (status {status}); look at the proxy and its DNS")
+        }
+        None => format!("the proxy{name} didn't answer as a proxy does; check its address"),
+    }
+}
+
+/// What a failure of TLS means.
+fn tls_failed(words: &str) -> String {
+    let mend = if words.contains("UnknownIssuer") || words.contains("CaUsedAsEndEntity") {
+        "; the certificate is from nobody who is trusted: if a proxy or a firewall inspects TLS on the way, set `http.ca_file` to a PEM file with its root certificate"
+    } else if words.contains("Expired") || words.contains("NotValidYet") {
+        "; check this machine's clock, and who answers in the service's place"
+    } else {
+        "; check who answers in the service's place, and `http.ca_file` if a proxy inspects TLS"
+    };
+    format!("the TLS connection failed ({words}){mend}")
+}
+
 fn translate_io(error: &io::Error, origin: &str) -> Error {
     // A TLS failure within the stream arrives wrapped in an I/O error.
     let (kind, code, what) = match error.kind() {
@@ -81,7 +105,7 @@ fn translate_io(error: &io::Error, origin: &str) -> Error {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
             (ErrorKind::Timeout, "timeout", "the network did not answer in time".to_owned())
         }
-        io::ErrorKind::InvalidData => (ErrorKind::Unavailable, "tls", format!("the TLS connection failed ({error})")),
+        io::ErrorKind::InvalidData => (ErrorKind::Unavailable, "tls", tls_failed(&error.to_string())),
         kind => (ErrorKind::Unavailable, "network", format!("the network failed ({kind})")),
     };
     Error::new(kind, code, format!("The exchange with {origin} failed: {what}."))

@@ -124,7 +124,7 @@ impl Target {
         let answer = match self.agent.run(request) {
             Ok(answer) => answer,
             Err(error) => {
-                let error = translate(error, &self.place);
+                let error = translate(error, &self.place, None);
                 let cut = matches!(error.code.as_str(), "reset" | "cut");
                 return Ok(Outcome::Failed { message: error.message, cut });
             }

@@ -3,6 +3,7 @@
 //! The host knows nothing of the records it carries. What it must know of Microsoft, how Entra ID issues a token, is in
 //! [`entra`] and nowhere else.
 
+pub mod claims;
 pub mod clock;
 pub mod commands;
 pub mod config;

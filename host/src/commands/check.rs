@@ -9,7 +9,6 @@ use clap::Args;
 use super::collect::Connection;
 use super::{Failure, Global, exit_codes};
 use crate::guest::{Finding, Severity};
-use crate::pipeline::now_ms;
 
 /// Test every configured stream: tenant, credentials, permission, licence, subscription. Nothing is changed and nothing
 /// is delivered. Exit code 1 if a stream doesn't work.
@@ -32,7 +31,7 @@ impl Check {
             let findings = connection
                 .plugin
                 .source(&connection.settings, &stream.name, connection.client.clone(), connection.cancel.clone())
-                .and_then(|mut instance| instance.check(&stream.name, now_ms()))
+                .and_then(|mut instance| instance.check(&stream.name, connection.client.now_ms(Some(&stream.audience))))
                 .unwrap_or_else(|error| {
                     vec![Finding {
                         severity: Severity::Failure,

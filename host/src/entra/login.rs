@@ -48,9 +48,9 @@ impl Login {
         Ok(Self { client: Client::new(config)?, root: root.clone(), clock, cancel })
     }
 
-    /// By how many milliseconds the login host's clock is ahead of this machine's, if it has answered.
-    pub(super) fn clock_skew_ms(&self) -> Option<i64> {
-        self.client.clock_skew_ms()
+    /// By how many milliseconds the believed time of the login host is ahead of this machine's clock.
+    pub(super) fn clock_ahead_ms(&self) -> i64 {
+        self.client.clock_ahead_ms(None)
     }
 
     /// GETs the JSON at the path below the root.

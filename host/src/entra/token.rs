@@ -291,8 +291,8 @@ impl TokenProvider for TokenSource {
         self.fetch(name, audience)
     }
 
-    fn clock_skew_ms(&self) -> Option<i64> {
-        self.login.clock_skew_ms()
+    fn clock_ahead_ms(&self) -> i64 {
+        self.login.clock_ahead_ms()
     }
 }
 

@@ -7,6 +7,7 @@ use wasmtime::component::ResourceAny;
 
 use super::bindings::{self, Batch, Chunk, Discovery, ErrorKind, Finding, Output, Split, source, transform};
 use super::imports::GuestState;
+use crate::claims;
 
 /// Why a call of a guest gave no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,7 +49,7 @@ impl GuestError {
             kind: error.kind,
             code: error.code,
             message: error.message,
-            retry_after: error.retry_after_ms.map(Duration::from_millis),
+            retry_after: error.retry_after_ms.map(|asked| claims::wait(Duration::from_millis(asked))),
             quota: state.last_quota.clone(),
         }
     }

@@ -1,19 +1,21 @@
 //! Sending: the gate, the token, the quota, the exchange, in this order.
 //!
-//! Invariant: a token is put on last, on a request that passed the gate for that token's audience, and on no other.
+//! Invariant: a token is put on last, on a request that passed the gate for that token's audience, and on no other. What an
+//! answer says of times and waits is bounded here, before anybody else sees it.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use ureq::http::{self, HeaderMap, HeaderValue, header};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, Resolver};
 use ureq::unversioned::transport::DefaultConnector;
 
 use super::addresses::{GuardedResolver, HostPort};
 use super::cancel::Cancel;
+use super::clocks::{Clocks, Told, counts};
 use super::config::{Config, ProxyUrl, Timeouts, TokenProvider, Transport};
 use super::error::{Error, ErrorKind};
 use super::policy::{Denial, DenyReason, Gate, Passed};
@@ -48,6 +50,7 @@ pub(super) struct Shared {
     timeouts: Timeouts,
     load_header: Option<&'static str>,
     max_hold: Duration,
+    clocks: Clocks,
     pub(super) max_body_bytes: u64,
     counters: Mutex<Counters>,
 }
@@ -64,6 +67,34 @@ impl Shared {
 
     pub(super) fn received(&self, bytes: u64) {
         self.counters().stats.bytes_received += bytes;
+    }
+
+    /// Puts what an answer says of times into bounds, in its headers as well: everybody reads those. Returns how long the
+    /// service asks to wait.
+    fn bound_claims(
+        &self,
+        passed: &Passed,
+        request: &Request,
+        parts: &mut http::response::Parts,
+        (sent, received): (Instant, Instant),
+    ) -> Option<Duration> {
+        let wait = retry_after(&parts.headers, crate::clock::system_time());
+        let date = date(&parts.headers).map(|date| {
+            let counts = counts(parts.status.as_u16(), &parts.headers);
+            let service = request.audience.as_deref().unwrap_or_default();
+            let told = Told { sent, received, date, counts };
+            self.clocks.told(service, &passed.origin, told, self.tokens.clock_ahead_ms())
+        });
+        let mut replace = |name: HeaderName, value: Option<String>| {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                parts.headers.insert(name, value);
+            } else {
+                parts.headers.remove(name);
+            }
+        };
+        replace(header::DATE, date.map(httpdate::fmt_http_date));
+        replace(header::RETRY_AFTER, wait.map(|wait| wait.as_secs_f64().ceil().to_string()));
+        wait
     }
 
     /// The failure of an exchange, with the proxy's name if it is the proxy's.
@@ -105,6 +136,7 @@ impl Client {
             timeouts: config.transport.timeouts,
             load_header: config.load_header,
             max_hold: config.max_hold,
+            clocks: Clocks::new(),
             max_body_bytes: config.transport.max_body_bytes,
             counters: Mutex::default(),
         })))
@@ -136,15 +168,25 @@ impl Client {
         self.0.quotas.penalize(quota, retry_after);
     }
 
-    /// By how many milliseconds the services' clocks are ahead of this machine's, if any answer has told.
-    pub fn clock_skew_ms(&self) -> Option<i64> {
-        let measured = self.0.counters().clock_skew_ms();
-        measured.or_else(|| self.0.tokens.clock_skew_ms())
+    /// What time it is at the service of an audience, in milliseconds since 1970, as far as several answers agree; what this
+    /// machine's clock says until then, or less.
+    pub fn now_ms(&self, audience: Option<&str>) -> u64 {
+        self.0.clocks.now_ms(audience.unwrap_or_default(), self.0.tokens.clock_ahead_ms())
+    }
+
+    /// By how many milliseconds that is ahead of this machine's clock.
+    pub(crate) fn clock_ahead_ms(&self, audience: Option<&str>) -> i64 {
+        self.0.clocks.ahead_ms(audience.unwrap_or_default())
+    }
+
+    /// Whether answers for an audience contradict this machine's clock, and more are needed to know which is right.
+    pub(crate) fn clock_in_doubt(&self, audience: Option<&str>) -> bool {
+        self.0.clocks.in_doubt(audience.unwrap_or_default())
     }
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
-        Stats { quotas: self.0.quotas.stats(), ..self.0.counters().snapshot() }
+        Stats { quotas: self.0.quotas.stats(), ..self.0.counters().stats.clone() }
     }
 
     /// Closes every connection, so that calls that wait for the network fail now. For a stopping host, after its
@@ -203,10 +245,10 @@ impl Client {
             counters.stats.requests += 1;
             counters.stats.bytes_sent += request.body.as_ref().map_or(0, |body| body.len() as u64);
         }
-        let sent = crate::clock::system_time();
+        let sent = crate::clock::instant();
         let answer = self.run(message, passed.loopback, timeout);
         drop(under_way);
-        let now = crate::clock::system_time();
+        let received = crate::clock::instant();
         let answer = match answer {
             Ok(answer) => answer,
             Err(_) if cancel.is_cancelled() => return Err(Error::cancelled()),
@@ -216,7 +258,7 @@ impl Client {
             }
             Err(error) => return Err(shared.translate(error, passed)),
         };
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
         let status = parts.status.as_u16();
         // What can't be decoded here couldn't be read by the caller either.
         if let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
@@ -228,8 +270,8 @@ impl Client {
                 format!("The answer from {} has a content encoding that was not asked for.", passed.origin),
             ));
         }
-        let retry_after = retry_after(&parts.headers, now);
-        self.learn(request, status, retry_after, date(&parts.headers), (sent, now));
+        let retry_after = shared.bound_claims(passed, request, &mut parts, (sent, received));
+        self.learn(request, status, retry_after);
         if let Some(load) =
             shared.load_header.and_then(|name| parts.headers.get(name)?.to_str().ok()?.trim().parse().ok())
         {
@@ -263,15 +305,8 @@ impl Client {
         agent.run(if loopback { message.proxy(None) } else { message }.build())
     }
 
-    /// What an answer tells about the quota and the clock.
-    fn learn(
-        &self,
-        request: &Request,
-        status: u16,
-        retry_after: Option<Duration>,
-        date: Option<SystemTime>,
-        (sent, now): (SystemTime, SystemTime),
-    ) {
+    /// What an answer tells about the quota.
+    fn learn(&self, request: &Request, status: u16, retry_after: Option<Duration>) {
         let shared = &self.0;
         match (status, retry_after) {
             (429, wait) | (503, wait @ Some(_)) => {
@@ -281,29 +316,13 @@ impl Client {
             (200..300, _) => shared.quotas.relieve(&request.quota),
             _ => {}
         }
-        let mut counters = shared.counters();
-        *counters.stats.answers.entry(status / 100).or_default() += 1;
-        if let Some(date) = date {
-            // `Date` is cut to seconds: half a second is its mean distance. The service wrote it between the two
-            // readings of this machine's clock.
-            let middle = sent + now.duration_since(sent).unwrap_or_default() / 2;
-            counters.clock(milliseconds(date + Duration::from_millis(500)) - milliseconds(middle));
-        }
+        *shared.counters().stats.answers.entry(status / 100).or_default() += 1;
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
-
-/// Milliseconds since 1970, before it negative.
-fn milliseconds(time: SystemTime) -> i64 {
-    let clamp = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => clamp(since),
-        Err(before) => -clamp(before.duration()),
     }
 }
 

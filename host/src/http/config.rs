@@ -42,10 +42,10 @@ pub trait TokenProvider: Send + Sync {
     /// Called once after the service refused a token with 401. The same token again means: there is no better one.
     fn renew(&self, audience: &str, refused: &Secret) -> Result<Secret, Error>;
 
-    /// By how many milliseconds the clock of the service that issues tokens is ahead of this machine's, if known: it
+    /// By how many milliseconds the believed time of the service that issues tokens is ahead of this machine's clock: it
     /// answers before any other service does.
-    fn clock_skew_ms(&self) -> Option<i64> {
-        None
+    fn clock_ahead_ms(&self) -> i64 {
+        0
     }
 }
 

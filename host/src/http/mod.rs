@@ -8,6 +8,7 @@
 mod addresses;
 mod cancel;
 mod client;
+mod clocks;
 mod config;
 mod error;
 mod policy;

@@ -1,26 +1,31 @@
 //! The header `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
 //!
-//! Invariant: anything unreadable counts as not given.
+//! Invariant: anything unreadable counts as not given, and no wait is longer than [`LONGEST_WAIT`](crate::claims::LONGEST_WAIT).
 
 use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, header};
+
+use crate::claims;
 
 /// The answer's own time, if it tells one.
 pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?.trim()).ok()
 }
 
-/// How long the service asks to wait. A date is taken relative to the answer's own `Date`, so that a wrong clock on
-/// this side does no harm, or else relative to `now`. A date in the past is no wait.
+/// How long the service asks to wait, at most as long as is granted. A date is taken relative to the answer's own `Date`, so
+/// that a wrong clock on this side does no harm, or else relative to `now`. A date in the past is no wait.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit stand for a very long time.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    // Graph was seen to answer with a fraction (microsoft-graph-docs#3877).
+    if text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        // More than fits stands for a very long time.
+        let seconds: f64 = text.parse().ok()?;
+        return Some(claims::wait(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)));
     }
     let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(date(headers).unwrap_or(now)).unwrap_or(Duration::ZERO))
+    Some(claims::wait(at.duration_since(date(headers).unwrap_or(now)).unwrap_or(Duration::ZERO)))
 }
 
 #[cfg(test)]
@@ -41,7 +46,10 @@ mod tests {
     fn seconds() {
         assert_eq!(wait("120", None), Some(Duration::from_secs(120)));
         assert_eq!(wait(" 0 ", None), Some(Duration::ZERO));
-        assert_eq!(wait("99999999999999999999999", None), Some(Duration::from_secs(u64::MAX)));
+        assert_eq!(wait("0.249", None), Some(Duration::from_millis(249)));
+        for text in ["3601", "31536000", "18446744073709551615", "99999999999999999999999", &"9".repeat(400)] {
+            assert_eq!(wait(text, None), Some(claims::LONGEST_WAIT), "{text}");
+        }
     }
 
     #[test]
@@ -52,11 +60,12 @@ mod tests {
             Some(Duration::from_secs(7))
         );
         assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT", None), Some(Duration::ZERO));
+        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT", None), Some(claims::LONGEST_WAIT));
     }
 
     #[test]
     fn what_cannot_be_read_counts_as_absent() {
-        for text in ["", "soon", "-5", "1.5", "+3"] {
+        for text in ["", "soon", "-5", "1.5.", ".", "+3", "1e3"] {
             assert_eq!(wait(text, None), None, "{text:?}");
         }
     }

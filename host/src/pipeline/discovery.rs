@@ -6,6 +6,7 @@ use super::patience::Halt;
 use super::reading::{Class, classify, is_held_back, pause};
 use super::work::HELD_MS;
 use super::{Shared, now_ms};
+use crate::claims;
 use crate::guest::{Discovery, GuestError};
 use crate::ledger::PendingSplit;
 use crate::times::utc;
@@ -54,11 +55,9 @@ pub(super) fn run(shared: &Shared, stream: &str) {
 fn discover(shared: &Shared, stream: &str) -> Result<Discovery, GuestError> {
     let state = shared.ledger.state(stream).map_err(|error| GuestError::Trapped(error.to_string()))?;
     // A new instance each time costs microseconds, and idle streams hold no memory.
-    shared.plugin.source(&shared.settings, stream, shared.client.clone(), shared.cancel.clone())?.discover(
-        stream,
-        state.as_deref(),
-        shared.service_ms(),
-    )
+    let mut instance = shared.plugin.source(&shared.settings, stream, shared.client.clone(), shared.cancel.clone())?;
+    let found = instance.discover(stream, state.as_deref(), shared.service_ms(stream))?;
+    Ok(claims::discovery(stream, found, shared.service_ms(stream)))
 }
 
 fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), Halt> {

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::claims;
 use crate::guest::{GuestError, LoadError, Plugin, StreamDescription};
 use crate::http::{Cancel, Client};
 use crate::ledger::{Counts, Ledger, LedgerError};
@@ -134,15 +135,11 @@ struct Shared {
     failure: Mutex<Option<RunError>>,
 }
 
-/// A difference of the clocks below this is not corrected, in milliseconds: it does no harm.
-const SKEW: i64 = 10_000;
-
 impl Shared {
-    /// The services' clock in milliseconds since 1970, as far as their answers have told it: what the plugin goes by, so
-    /// that no window reaches into the services' future, whatever this machine's clock says.
-    fn service_ms(&self) -> u64 {
-        let skew = self.client.clock_skew_ms().filter(|skew| skew.abs() >= SKEW).unwrap_or(0);
-        now_ms().saturating_add_signed(skew)
+    /// What time it is at the service of a stream, in milliseconds since 1970, as far as several answers agree: what the
+    /// plugin goes by, so that no window reaches into the service's future, whatever this machine's clock says.
+    fn service_ms(&self, stream: &str) -> u64 {
+        self.client.now_ms(self.streams.get(stream).map(|described| described.audience.as_str()))
     }
 
     /// Ends the run with an error; the first one is told.
@@ -223,7 +220,8 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         ledger: run.ledger,
         failure: Mutex::new(None),
     });
-    for pending in shared.ledger.pending(&names)? {
+    for mut pending in shared.ledger.pending(&names)? {
+        pending.not_before = claims::stored_not_before(pending.not_before, now_ms(), pending.split.expires);
         shared.queue.add(pending);
     }
 

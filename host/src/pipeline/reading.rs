@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::delivery::Delivery;
 use super::transformer::{Transformer, lines};
 use super::{Shared, now_ms};
+use crate::claims;
 use crate::guest::{Batch, Chunk, ErrorKind, GuestError, Reject};
 use crate::ledger::{Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
 use crate::times::utc;
@@ -89,7 +90,7 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn split(&mut self, mut pending: PendingSplit) {
-        let now = self.shared.service_ms();
+        let now = self.shared.service_ms(&pending.split.stream);
         if pending.split.expires.is_some_and(|expires| expires <= now) {
             return self.lost(&pending, "expired", "its time at the service has run out before it could be read");
         }
@@ -116,7 +117,7 @@ impl Worker<'_> {
             self.shared.cancel.clone(),
             &pending.split,
             pending.resume.as_deref(),
-            self.shared.service_ms(),
+            self.shared.service_ms(&pending.split.stream),
         )?;
         loop {
             let chunk = reader.next(self.shared.batch_bytes)?;
@@ -265,7 +266,9 @@ impl Worker<'_> {
         // What wasn't even sent is no attempt: the quota is closed for everybody.
         let sent = !is_held_back(error);
         pending.attempts += u32::from(sent);
-        pending.not_before = now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let now = now_ms();
+        pending.not_before = claims::not_before(now, wait, pending.split.expires);
+        let wait = Duration::from_millis(pending.not_before - now);
         if restart {
             pending.resume = None;
         }

@@ -5,12 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::now_ms;
+use crate::claims::{LONGEST_WAIT, is_due};
 use crate::clock::real;
 use crate::http::Cancel;
 use crate::ledger::PendingSplit;
 
 /// A stream that can't be read is tried again after this time: a permission that somebody grants takes minutes to arrive.
 pub(super) const HELD_MS: u64 = 300_000;
+const HELD: Duration = Duration::from_millis(HELD_MS);
 
 /// A split's place in the queue: arrival, stream, id.
 type Place = (u64, String, String);
@@ -58,9 +60,9 @@ impl Queue {
                 .waiting
                 .iter()
                 .find(|((_, stream, _), pending)| {
-                    pending.not_before <= now
+                    is_due(pending.not_before, now, LONGEST_WAIT)
                         && streams.contains(stream)
-                        && splits.held.get(stream).is_none_or(|until| *until <= now)
+                        && splits.held.get(stream).is_none_or(|until| is_due(*until, now, HELD))
                 })
                 .map(|(place, _)| place.clone());
             if let Some(place) = place

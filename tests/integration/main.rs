@@ -15,5 +15,6 @@ mod harness;
 mod killing;
 mod limits;
 mod receiver;
+mod restarts;
 mod scenarios;
 mod sinks;

@@ -1,6 +1,7 @@
 //! From a configuration to a run: the tenant's id, the way out, the ledger, the sinks.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ impl Connection {
         let tokens = TokenSource::new(tenant_id.parse()?, &endpoints, credentials, transport.clone(), cancel.clone())?;
         let mut http = http::Config::new(transport);
         http.load_header = Some(crate::entra::LOAD_HEADER);
+        http.quota_memory = quota_memory(config);
         for described in &plugin.description().audiences {
             let Some(root) = endpoints.audiences.get(&described.name).map(|endpoint| &endpoint.root) else {
                 return Err(Failure::new(
@@ -252,6 +254,20 @@ fn refuse_early(tokens: &TokenSource, streams: &[StreamDescription]) -> Result<(
         }
     }
     refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Where the use of the quotas is remembered: in the data directory, which is made if it can be. `check` uses it as `run`
+/// does, since its requests count as well; without one, as with one that can't be written to, it goes on without.
+fn quota_memory(config: &Config) -> Option<PathBuf> {
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    if let Err(error) = folder.create(&config.data_dir) {
+        tracing::debug!("The use of quotas isn't remembered: {error}");
+        return None;
+    }
+    Some(config.data_dir.join("quotas"))
 }
 
 fn transport(config: &Config) -> Result<Transport, Failure> {

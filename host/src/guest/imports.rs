@@ -27,7 +27,8 @@ const READ_BYTES: usize = 1 << 20;
 pub(super) struct GuestState {
     pub(super) limits: StoreLimits,
     pub(super) activity: Arc<Activity>,
-    /// The quota that the last request named: the host slows it when the guest says that it was too fast.
+    /// The quota that the last request counted against, unless a refusal of it says nothing about others: the host slows it
+    /// when the guest says that it was too fast.
     pub(super) last_quota: Option<String>,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -111,7 +112,9 @@ impl http::Host for GuestState {
                 retry_after_ms: None,
             }));
         };
-        self.last_quota = Some(request.quota.clone());
+        // Starting something has a limit of its own, and its pause concerns nothing else.
+        let apart = matches!(request.method, http::Method::Post);
+        self.last_quota = (!apart).then(|| request.quota.clone());
         let answer = self.on_host(|_| {
             let request = Request {
                 method: match request.method {
@@ -124,6 +127,7 @@ impl http::Host for GuestState {
                 audience: request.audience,
                 quota: request.quota,
                 timeout: Duration::from_millis(u64::from(request.timeout_ms)),
+                apart,
             };
             client.send(request, &cancel)
         });

@@ -125,7 +125,7 @@ impl Client {
     /// As [`Client::new`], with names looked up by `names`; what it finds passes the address check all the same.
     fn with_names(config: Config, names: impl Resolver) -> Result<Self, Error> {
         let gate = Gate::new(&config.allow)?;
-        let quotas = Quotas::new(&config.quotas, &config.backoff)?;
+        let quotas = Quotas::new(&config.quotas, &config.backoff, config.quota_memory)?;
         let agent = agent(&config.transport, &gate, names)?;
         Ok(Self(Arc::new(Shared {
             agent,
@@ -163,9 +163,9 @@ impl Client {
     }
 
     /// Tells that the service asked for fewer requests in a way that only the caller understands. Without a time, the
-    /// quota is closed for a growing one.
-    pub fn penalize(&self, quota: &str, retry_after: Option<Duration>) {
-        self.0.quotas.penalize(quota, retry_after);
+    /// quota's requests go out more slowly. Returns for how long none goes out now.
+    pub fn penalize(&self, quota: &str, retry_after: Option<Duration>) -> Duration {
+        self.0.quotas.penalize(quota, retry_after)
     }
 
     /// What time it is at the service of an audience, in milliseconds since 1970, as far as several answers agree; what this
@@ -309,6 +309,7 @@ impl Client {
     fn learn(&self, request: &Request, status: u16, retry_after: Option<Duration>) {
         let shared = &self.0;
         match (status, retry_after) {
+            (429 | 503, _) if request.apart => {}
             (429, wait) | (503, wait @ Some(_)) => {
                 tracing::info!(quota = ?request.quota, status, retry_after_s = wait.map(|wait| wait.as_secs()), "service asks for fewer requests");
                 shared.quotas.penalize(&request.quota, wait);

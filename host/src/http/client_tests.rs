@@ -200,7 +200,7 @@ fn retry_after_closes_the_quota_for_everyone() {
 }
 
 #[test]
-fn a_429_without_a_time_and_a_callers_word_close_the_quota_too() {
+fn a_429_without_a_time_and_a_callers_word_slow_the_quota_too() {
     let server = once(429, &[]);
     let mut config = config(&server);
     config.backoff = Backoff { base: Duration::from_millis(300), ..Backoff::default() };
@@ -209,11 +209,22 @@ fn a_429_without_a_time_and_a_callers_word_close_the_quota_too() {
     let start = Instant::now();
     fetch(&client, get(&server, None)).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(250));
-    client.penalize("q", Some(Duration::from_millis(400)));
+    assert!(client.penalize("q", Some(Duration::from_millis(400))) > Duration::from_millis(300));
     assert!(client.stats().quotas["q"].closed_for > Duration::from_millis(200));
     let start = Instant::now();
     fetch(&client, get(&server, None)).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(350));
+}
+
+#[test]
+fn a_refused_start_leaves_the_quota_open() {
+    let server = once(429, &["retry-after: 600"]);
+    let client = client(&server);
+    let start = Request { method: Method::Post, apart: true, ..get(&server, None) };
+    let mut response = client.send(start, &Cancel::new()).unwrap();
+    assert_eq!((response.status, response.retry_after), (429, Some(Duration::from_secs(600))));
+    response.read_all(100).unwrap();
+    assert_eq!(fetch(&client, get(&server, None)).unwrap().0, 200);
 }
 
 #[test]

@@ -186,6 +186,8 @@ pub struct Config {
     /// How long a request may be held back. If it would be longer, the call fails at once with `rate-limited` and the
     /// time to come back.
     pub max_hold: Duration,
+    /// The file in which the use of the quotas is remembered beyond the process, if there is one.
+    pub quota_memory: Option<PathBuf>,
     /// Where tokens come from.
     pub tokens: Arc<dyn TokenProvider>,
     /// How bytes travel.
@@ -201,6 +203,7 @@ impl Config {
             backoff: Backoff::default(),
             load_header: None,
             max_hold: Duration::from_secs(120),
+            quota_memory: None,
             tokens: Arc::new(NoTokens),
             transport,
         }

@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod policy;
 mod quota;
+mod quota_memory;
 mod request;
 mod response;
 mod retry_after;

@@ -2,15 +2,18 @@
 //!
 //! Invariant: no stretch as long as the quota's window, wherever it begins, ever holds more arrivals at the service than
 //! the quota allows. (A token bucket would allow nearly twice as many: a full bucket and a window's refill.) When a request
-//! arrives isn't known, but that it has by the time of its answer: its place is free a window after that.
+//! arrives isn't known, but that it has by the time of its answer: its place is free a window after that. What the windows
+//! hold outlives the process, by `quota_memory.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
 use super::error::{Error, ErrorKind};
-use crate::clock;
+use super::quota_memory::{Past, QuotaMemory};
+use crate::{claims, clock};
 
 /// At most `requests` in any stretch of `per`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +35,10 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// What to do when a service asks for fewer requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first pause if the service doesn't say how long; each further one is twice as long, and up to half as long
-    /// again at random.
+    /// How far apart requests go out after the first refusal if the service doesn't say how long to wait; each further one
+    /// in a row doubles it, and each success halves it. The first is up to half as long again at random.
     pub base: Duration,
-    /// The longest such pause, before the random part.
+    /// As far apart at most, before the random part.
     pub max: Duration,
     /// The longest pause that a service can ask for. A longer wish is cut down to this.
     pub max_retry_after: Duration,
@@ -43,11 +46,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            base: Duration::from_secs(30),
-            max: Duration::from_secs(15 * 60),
-            max_retry_after: Duration::from_secs(60 * 60),
-        }
+        Self { base: Duration::from_secs(1), max: Duration::from_secs(15 * 60), max_retry_after: claims::LONGEST_WAIT }
     }
 }
 
@@ -77,12 +76,52 @@ struct Bucket {
     /// Requests without an answer.
     under_way: usize,
     closed_until: Option<Instant>,
-    /// Penalties in a row without a pause given by the service.
-    strikes: u32,
+    /// How far apart requests go out, after refusals without a time; zero as a rule.
+    gap: Duration,
+    /// The next one, by that.
+    next: Option<Instant>,
+    /// Refusals before this are of requests that were under way, and tell nothing new.
+    struck_until: Option<Instant>,
     stats: QuotaStats,
 }
 
 impl Bucket {
+    fn new(requests: usize, window: Duration, backoff: Backoff) -> Self {
+        Self {
+            requests,
+            window,
+            backoff,
+            answered: VecDeque::new(),
+            under_way: 0,
+            closed_until: None,
+            gap: Duration::ZERO,
+            next: None,
+            struck_until: None,
+            stats: QuotaStats::default(),
+        }
+    }
+
+    /// Goes on from what an earlier process used; its times are milliseconds since 1970.
+    fn resume(&mut self, past: &Past, now: Instant, now_ms: u64) {
+        for at in &past.answered {
+            let age = Duration::from_millis(now_ms.saturating_sub(*at));
+            if age < self.window {
+                // A machine that is younger than that has forgotten when it was.
+                self.answered.push_back(now.checked_sub(age).unwrap_or(now));
+            }
+        }
+        self.answered.make_contiguous().sort_unstable();
+        let more = self.answered.len().saturating_sub(self.requests);
+        self.answered.drain(..more);
+        let closed = claims::wait(Duration::from_millis(past.closed_until.saturating_sub(now_ms)));
+        self.closed_until = (!closed.is_zero()).then(|| now + closed);
+    }
+
+    /// Until when no request goes out, whatever the window holds.
+    fn shut_until(&self) -> Option<Instant> {
+        self.closed_until.max(self.next)
+    }
+
     /// Lets one request leave now, or says how long to wait before asking again.
     fn take(&mut self, now: Instant) -> Result<(), Duration> {
         while self.answered.front().is_some_and(|oldest| *oldest + self.window <= now) {
@@ -91,11 +130,12 @@ impl Bucket {
         let full = self.answered.len() + self.under_way >= self.requests;
         // With all of them under way, none is free earlier than a window after the next answer.
         let free = full.then(|| self.answered.front().map_or(now, |oldest| *oldest) + self.window);
-        match free.max(self.closed_until) {
+        match free.max(self.shut_until()) {
             Some(until) if until > now => Err(until - now),
             _ => {
                 self.under_way += 1;
                 self.stats.granted += 1;
+                self.next = (!self.gap.is_zero()).then(|| now + self.gap);
                 Ok(())
             }
         }
@@ -107,22 +147,23 @@ impl Bucket {
         self.answered.push_back(now);
     }
 
-    /// Closes the quota for as long as the service said, or else for a growing time. `random` is in 0..1.
+    /// Closes the quota for as long as the service said, or else lets requests out further apart. `random` is in 0..1.
     fn penalize(&mut self, now: Instant, retry_after: Option<Duration>, random: f64) {
         self.stats.penalties += 1;
-        let closed = self.closed_until.is_some_and(|until| until > now);
-        let pause = match retry_after {
-            Some(wish) => wish.min(self.backoff.max_retry_after),
-            // Answers to requests that were under way already tell nothing new.
-            None if closed => return,
-            None => {
-                let doubled = self.backoff.base.saturating_mul(1_u32.checked_shl(self.strikes).unwrap_or(u32::MAX));
-                self.strikes = (self.strikes + 1).min(31);
-                let pause = doubled.min(self.backoff.max);
-                pause + pause.mul_f64(random / 2.0)
+        let nothing_new = self.closed_until.max(self.struck_until).is_some_and(|until| until > now);
+        match retry_after {
+            Some(wish) => {
+                let pause = wish.min(self.backoff.max_retry_after);
+                self.closed_until = self.closed_until.max(Some(now + pause));
             }
-        };
-        self.closed_until = self.closed_until.max(Some(now + pause));
+            None if nothing_new => {}
+            None => {
+                self.gap = self.gap.saturating_mul(2).max(self.backoff.base).min(self.backoff.max);
+                let until = now + self.gap + self.gap.mul_f64(random / 2.0);
+                self.struck_until = Some(until);
+                self.next = self.next.max(self.struck_until);
+            }
+        }
     }
 
     /// The service told how much of its own limit is used, 1 being all of it: near it, the next request waits half a
@@ -136,12 +177,18 @@ impl Bucket {
         self.closed_until = self.closed_until.max(Some(now + pause));
     }
 
-    /// The service served a request: if the quota is open, the next pause is a short one again.
+    /// The service served a request: if it was none that was under way before a refusal, requests go out closer together.
     fn relieve(&mut self, now: Instant) {
-        if self.closed_until.is_none_or(|until| until <= now) {
-            self.closed_until = None;
-            self.strikes = 0;
+        if self.closed_until.max(self.struck_until).is_some_and(|until| until > now) {
+            return;
         }
+        self.closed_until = None;
+        self.struck_until = None;
+        self.gap /= 2;
+        if self.gap < self.backoff.base {
+            self.gap = Duration::ZERO;
+        }
+        self.next = if self.gap.is_zero() { None } else { self.next.min(Some(now + self.gap)) };
     }
 }
 
@@ -156,21 +203,30 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if let Some(mut bucket) = self.quotas.bucket(self.name) {
             bucket.answer(clock::instant());
+            drop(bucket);
+            self.quotas.memory.answered(self.name);
         }
     }
 }
 
 /// All quotas of a client.
 #[derive(Debug)]
-pub(super) struct Quotas(BTreeMap<String, Mutex<Bucket>>);
+pub(super) struct Quotas {
+    buckets: BTreeMap<String, Mutex<Bucket>>,
+    memory: QuotaMemory,
+}
 
 impl Quotas {
-    pub(super) fn new(rules: &[QuotaRule], backoff: &Backoff) -> Result<Self, Error> {
+    /// Takes the rules, and the file in which their use is remembered.
+    pub(super) fn new(rules: &[QuotaRule], backoff: &Backoff, memory: Option<PathBuf>) -> Result<Self, Error> {
         let backoff = Backoff {
             base: backoff.base.min(LONGEST_WINDOW),
             max: backoff.max.min(LONGEST_WINDOW),
             max_retry_after: backoff.max_retry_after.min(LONGEST_WINDOW),
         };
+        let longest = rules.iter().map(|rule| rule.per).max().unwrap_or_default().min(LONGEST_WINDOW);
+        let (memory, past) = QuotaMemory::open(memory, longest);
+        let (now, now_ms) = (clock::instant(), clock::now_ms());
         let mut buckets = BTreeMap::new();
         for rule in rules {
             let bad =
@@ -178,16 +234,10 @@ impl Quotas {
             if rule.requests == 0 || rule.per.is_zero() {
                 return Err(bad("allows nothing: give it at least one request and a time above zero"));
             }
-            let bucket = Bucket {
-                requests: rule.requests as usize,
-                window: rule.per,
-                backoff: backoff.clone(),
-                answered: VecDeque::new(),
-                under_way: 0,
-                closed_until: None,
-                strikes: 0,
-                stats: QuotaStats::default(),
-            };
+            let mut bucket = Bucket::new(rule.requests as usize, rule.per, backoff.clone());
+            if let Some(past) = past.get(&rule.name) {
+                bucket.resume(past, now, now_ms);
+            }
             if rule.per > LONGEST_WINDOW {
                 return Err(bad("counts over more than a week"));
             }
@@ -195,16 +245,16 @@ impl Quotas {
                 return Err(bad("is there twice"));
             }
         }
-        Ok(Self(buckets))
+        Ok(Self { buckets, memory })
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.buckets.contains_key(name)
     }
 
     fn bucket(&self, name: &str) -> Option<MutexGuard<'_, Bucket>> {
         // A bucket is consistent between any two statements, so a panic elsewhere doesn't spoil it.
-        self.0.get(name).map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
+        self.buckets.get(name).map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until the quota lets a request leave. Fails if that would take longer than `max_hold` in all. What it returns
@@ -229,7 +279,11 @@ impl Quotas {
                     bucket.stats.waited += now - start;
                 }
                 match taken {
-                    Ok(()) => return Ok(UnderWay { quotas: self, name }),
+                    Ok(()) => {
+                        drop(bucket);
+                        self.memory.sent(name);
+                        return Ok(UnderWay { quotas: self, name });
+                    }
                     Err(wait) => {
                         if !waited {
                             bucket.stats.waits += 1;
@@ -254,10 +308,18 @@ impl Quotas {
         }
     }
 
-    pub(super) fn penalize(&self, name: &str, retry_after: Option<Duration>) {
-        if let Some(mut bucket) = self.bucket(name) {
-            bucket.penalize(clock::instant(), retry_after, fastrand::f64());
+    /// Returns for how long no request goes out now.
+    pub(super) fn penalize(&self, name: &str, retry_after: Option<Duration>) -> Duration {
+        let now = clock::instant();
+        let Some(mut bucket) = self.bucket(name) else { return Duration::ZERO };
+        bucket.penalize(now, retry_after, fastrand::f64());
+        let left = |until: Option<Instant>| until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let (closed, shut) = (left(bucket.closed_until), left(bucket.shut_until()));
+        drop(bucket);
+        if retry_after.is_some() {
+            self.memory.closed(name, closed);
         }
+        shut
     }
 
     pub(super) fn ease(&self, name: &str, load: f64) {
@@ -276,10 +338,10 @@ impl Quotas {
         let now = clock::instant();
         let stats = |name: &String| {
             let bucket = self.bucket(name)?;
-            let closed_for = bucket.closed_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+            let closed_for = bucket.shut_until().map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
             Some((name.clone(), QuotaStats { closed_for, ..bucket.stats.clone() }))
         };
-        self.0.keys().filter_map(stats).collect()
+        self.buckets.keys().filter_map(stats).collect()
     }
 }
 
@@ -290,16 +352,7 @@ mod tests {
     use super::*;
 
     fn bucket(requests: usize, window: Duration) -> Bucket {
-        Bucket {
-            requests,
-            window,
-            backoff: Backoff::default(),
-            answered: VecDeque::new(),
-            under_way: 0,
-            closed_until: None,
-            strikes: 0,
-            stats: QuotaStats::default(),
-        }
+        Bucket::new(requests, window, Backoff::default())
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -328,7 +381,7 @@ mod tests {
                 now += Duration::from_millis(gap_ms);
                 if let Some(retry_after_ms) = penalty {
                     bucket.penalize(now, retry_after_ms.map(Duration::from_millis), 0.5);
-                    pauses.extend(bucket.closed_until.map(|until| (now, until)));
+                    pauses.extend(bucket.shut_until().map(|until| (now, until)));
                 }
                 for attempt in 0_u64.. {
                     answers.sort_unstable();
@@ -379,21 +432,83 @@ mod tests {
     }
 
     #[test]
-    fn pauses_without_a_hint_double_up_to_the_maximum_and_start_over_after_a_success() {
-        let mut bucket = bucket(1, SECOND);
+    fn refusals_without_a_time_double_the_gap_up_to_the_maximum_and_successes_halve_it() {
+        let mut bucket = bucket(1000, SECOND);
         let mut now = Instant::now();
-        let mut pauses = Vec::new();
-        for _ in 0..40 {
+        let mut gaps = Vec::new();
+        for _ in 0..12 {
             bucket.penalize(now, None, 0.0);
-            let pause = bucket.closed_until.unwrap() - now;
-            pauses.push(pause.as_secs());
-            now += pause;
+            // What was under way is refused as well, which is nothing new.
+            bucket.penalize(now, None, 0.0);
+            bucket.relieve(now);
+            gaps.push(bucket.gap.as_secs());
+            now += bucket.take(now).unwrap_err();
+            bucket.take(now).unwrap();
+            assert_eq!(bucket.take(now), Err(bucket.gap), "one at a time");
         }
-        assert_eq!(pauses[..7], [30, 60, 120, 240, 480, 900, 900]);
-        assert!(pauses[7..].iter().all(|pause| *pause == 900));
-        bucket.relieve(now);
+        assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+        let mut halved = Vec::new();
+        while bucket.take(now).is_err() {
+            bucket.relieve(now);
+            halved.push(bucket.gap.as_secs());
+        }
+        assert_eq!(halved, [450, 225, 112, 56, 28, 14, 7, 3, 1, 0]);
         bucket.penalize(now, None, 0.5);
-        assert_eq!(bucket.closed_until.unwrap() - now, Duration::from_millis(37_500));
+        assert_eq!(bucket.take(now), Err(Duration::from_millis(1_250)));
+    }
+
+    #[test]
+    fn one_refusal_in_five_costs_about_a_second_each() {
+        let mut bucket = bucket(2_000, Duration::from_secs(60));
+        let start = Instant::now();
+        let mut now = start;
+        for number in 0..100 {
+            while let Err(wait) = bucket.take(now) {
+                now += wait;
+            }
+            now += Duration::from_millis(50);
+            bucket.answer(now);
+            if number % 5 == 4 { bucket.penalize(now, None, 1.0) } else { bucket.relieve(now) }
+        }
+        assert!(now - start < Duration::from_secs(45), "{:?}", now - start);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Killed at any moment and started again at once, as often as you like: no window holds more than the quota, by what
+        /// the service has seen.
+        #[test]
+        fn a_process_that_dies_at_any_moment_keeps_the_quota(
+            requests in 1_usize..6,
+            lives in prop::collection::vec((1_usize..12, any::<bool>(), 0_u64..400), 1..12),
+        ) {
+            let window = Duration::from_millis(1000);
+            let start = Instant::now();
+            let (mut now_ms, mut arrivals, mut past) = (1_795_984_132_000_u64, Vec::<u64>::new(), Past::default());
+            for (wanted, in_flight, pause_ms) in lives {
+                now_ms += pause_ms;
+                let at = |ms: u64| start + Duration::from_millis(ms - 1_795_984_132_000);
+                let mut bucket = bucket(requests, window);
+                bucket.resume(&past, at(now_ms), now_ms);
+                for _ in 0..wanted {
+                    while let Err(wait) = bucket.take(at(now_ms)) {
+                        now_ms += u64::try_from(wait.as_millis()).unwrap();
+                    }
+                    arrivals.push(now_ms);
+                    bucket.answer(at(now_ms));
+                    past.answered.push(now_ms);
+                }
+                if in_flight && bucket.take(at(now_ms)).is_ok() {
+                    // It died with one under way, which arrived at some time before the next life begins.
+                    arrivals.push(now_ms);
+                    past.answered.push(now_ms + 1);
+                }
+            }
+            for many in arrivals.windows(requests + 1) {
+                prop_assert!(many[requests] - many[0] >= 1000, "{arrivals:?}");
+            }
+        }
     }
 
     #[test]
@@ -425,7 +540,7 @@ mod tests {
     #[test]
     fn streams_that_are_all_behind_keep_the_quota_together() {
         let rules = [QuotaRule { name: "reports".to_owned(), requests: 5, per: Duration::from_millis(200) }];
-        let quotas = Quotas::new(&rules, &Backoff::default()).unwrap();
+        let quotas = Quotas::new(&rules, &Backoff::default(), None).unwrap();
         let departures = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..6 {
@@ -456,7 +571,7 @@ mod tests {
             vec![rule(1, SECOND), rule(2, SECOND)],
             vec![rule(1, Duration::MAX)],
         ] {
-            let error = Quotas::new(&rules, &Backoff::default()).unwrap_err();
+            let error = Quotas::new(&rules, &Backoff::default(), None).unwrap_err();
             assert_eq!(error.kind, ErrorKind::InvalidConfig);
         }
     }
@@ -465,7 +580,7 @@ mod tests {
     fn times_without_bound_do_no_harm() {
         let rules = [QuotaRule { name: "q".to_owned(), requests: u32::MAX, per: SECOND }];
         let backoff = Backoff { base: Duration::MAX, max: Duration::MAX, max_retry_after: Duration::MAX };
-        let quotas = Quotas::new(&rules, &backoff).unwrap();
+        let quotas = Quotas::new(&rules, &backoff, None).unwrap();
         quotas.acquire("q", Duration::MAX, &Cancel::new()).unwrap();
         quotas.penalize("q", None);
         quotas.penalize("q", Some(Duration::MAX));
@@ -476,7 +591,7 @@ mod tests {
     #[test]
     fn a_wait_beyond_the_limit_fails_at_once_with_the_time_to_come_back() {
         let rules = [QuotaRule { name: "q".to_owned(), requests: 1, per: 60 * SECOND }];
-        let quotas = Quotas::new(&rules, &Backoff::default()).unwrap();
+        let quotas = Quotas::new(&rules, &Backoff::default(), None).unwrap();
         quotas.acquire("q", SECOND, &Cancel::new()).unwrap();
         let start = Instant::now();
         let error = quotas.acquire("q", SECOND, &Cancel::new()).unwrap_err();
@@ -489,7 +604,7 @@ mod tests {
     #[test]
     fn waiting_is_cancelled() {
         let rules = [QuotaRule { name: "q".to_owned(), requests: 1, per: 60 * SECOND }];
-        let quotas = Quotas::new(&rules, &Backoff::default()).unwrap();
+        let quotas = Quotas::new(&rules, &Backoff::default(), None).unwrap();
         let cancel = Cancel::new();
         quotas.acquire("q", 90 * SECOND, &cancel).unwrap();
         std::thread::scope(|scope| {

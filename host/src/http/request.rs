@@ -31,6 +31,8 @@ pub struct Request {
     /// For the whole exchange, from when the quota let it through; zero, or more than the configured time, means the
     /// configured time.
     pub timeout: Duration,
+    /// Whether a refusal of it says nothing about the other requests of its quota: starting something has a limit of its own.
+    pub apart: bool,
 }
 
 impl Request {
@@ -44,6 +46,7 @@ impl Request {
             audience: audience.map(str::to_owned),
             quota: quota.into(),
             timeout: Duration::ZERO,
+            apart: false,
         }
     }
 }

@@ -99,11 +99,9 @@ fn failed(shared: &Shared, stream: &str, error: &GuestError, failures: u32) -> D
             BLOCKED_PAUSE
         }
         Class::Retry { slow, quota } => {
-            if let Some(quota) = quota {
-                shared.client.penalize(&quota, slow);
-            }
+            let closed = quota.map_or(Duration::ZERO, |quota| shared.client.penalize(&quota, slow));
             shared.board.failed(stream, &error.to_string());
-            let wait = pause(failures).max(slow.unwrap_or_default());
+            let wait = pause(failures).max(slow.unwrap_or_default()).max(closed);
             tracing::warn!(
                 stream,
                 code = error.code(),

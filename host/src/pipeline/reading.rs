@@ -256,10 +256,8 @@ impl Worker<'_> {
             }
             Class::Elsewhere => (pause(pending.attempts + 1), false),
             Class::Retry { slow, quota } => {
-                if let Some(quota) = quota {
-                    self.shared.client.penalize(quota, *slow);
-                }
-                (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false)
+                let closed = quota.as_ref().map_or(Duration::ZERO, |quota| self.shared.client.penalize(quota, *slow));
+                (pause(pending.attempts + 1).max(slow.unwrap_or_default()).max(closed), false)
             }
             Class::Restart => (pause(pending.attempts + 1), true),
         };

@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::{Failure, Global, exit_codes};
 use crate::clock;
 use crate::config::{Config, SinkFormat, stream_matches};
-use crate::entra::{Credentials, Endpoints, Tenant, TokenSource};
+use crate::entra::{Credentials, Endpoints, ReadSecret, Tenant, TokenSource};
 use crate::guest::{GuestLimits, Plugin, StreamDescription};
 use crate::http::{self, Allow, Cancel, Client, ProxyUrl, QuotaRule, Timeouts, TokenProvider as _, Transport};
 use crate::ledger::{Ledger, SinkMark};
@@ -42,13 +42,14 @@ impl Connection {
             ));
         }
         let streams = select(&plugin.description().streams, &config.streams)?;
-        let secret = config.client_secret()?;
+        config.client_secret()?;
         let transport = transport(config)?;
         let endpoints = endpoints(config)?;
         follow_test_clock(&endpoints)?;
         let tenant: Tenant = config.tenant.parse()?;
         let tenant_id = resolve(&tenant, &endpoints, &transport, &cancel, patient)?;
-        let credentials = Credentials::ClientSecret { client_id: config.client_id.trim().to_owned(), secret };
+        let credentials =
+            Credentials::ClientSecret { client_id: config.client_id.trim().to_owned(), secret: read_secret(config) };
         let tokens = TokenSource::new(tenant_id.parse()?, &endpoints, credentials, transport.clone(), cancel.clone())?;
         let mut http = http::Config::new(transport);
         http.load_header = Some(crate::entra::LOAD_HEADER);
@@ -254,6 +255,16 @@ fn refuse_early(tokens: &TokenSource, streams: &[StreamDescription]) -> Result<(
         }
     }
     refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Reads the client secret, each time from where the configuration says.
+fn read_secret(config: &Config) -> ReadSecret {
+    let config = config.clone();
+    Arc::new(move || {
+        config
+            .client_secret()
+            .map_err(|error| http::Error::new(http::ErrorKind::InvalidConfig, "client-secret", error.to_string()))
+    })
 }
 
 /// Where the use of the quotas is remembered: in the data directory, which is made if it can be. `check` uses it as `run`

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::clouds::Cloud;
 use crate::http::{Error, ErrorKind};
 
 /// Whether asking again can help.
@@ -92,7 +93,7 @@ const MEANINGS: &[Meaning] = &[
         "Configure the cloud that the tenant is in (global, gcc, gcc-high, dod, china).",
     ),
     permanent(
-        &[500011, 50001, 650057, 650052],
+        UNKNOWN_API,
         Unauthenticated,
         "The API is not available to the application in this tenant.",
         "Add the API's application permissions to the app registration, grant admin consent, and check the tenant's licence.",
@@ -283,7 +284,12 @@ pub(super) struct Refusal {
 pub(super) struct Subject {
     /// What did not come about, such as `No token for microsoft-graph (tenant …)`.
     pub failure: String,
+    /// The API that a token was asked for, if it was one: its address, and the configured cloud.
+    pub api: Option<(String, Cloud)>,
 }
+
+/// The codes by which Entra ID says that the tenant doesn't know the API.
+const UNKNOWN_API: &[u32] = &[500011, 50001, 650057, 650052];
 
 /// The error that an answer other than success means, and whether asking again can help.
 pub(super) fn explain(status: u16, body: &[u8], retry_after: Option<Duration>, subject: &Subject) -> (Error, Again) {
@@ -320,7 +326,21 @@ pub(super) fn explain(status: u16, body: &[u8], retry_after: Option<Duration>, s
         .iter()
         .filter_map(|(label, id)| Some(format!(", {label} {}", id.as_deref().filter(|id| is_id(id))?)))
         .collect();
-    let message = format!("{}: {} {} ({name}, HTTP {status}{ids})", subject.failure, meaning.sentence, meaning.mend);
+    // An API of another cloud is the likeliest one that a tenant doesn't know.
+    let cloud = match &subject.api {
+        Some((api, cloud)) if code.is_some_and(|code| UNKNOWN_API.contains(&code)) => format!(
+            " The API is {api}, that of the configured cloud {cloud}: if the tenant is in another one ({}), configure that.",
+            Cloud::ALL
+                .iter()
+                .filter(|other| *other != cloud)
+                .map(|other| other.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        _ => String::new(),
+    };
+    let message =
+        format!("{}: {}{cloud} {} ({name}, HTTP {status}{ids})", subject.failure, meaning.sentence, meaning.mend);
     let mut error = Error::new(meaning.kind, name, message);
     error.retry_after = match meaning.again {
         Again::AfterLoop => Some(LOOP_PAUSE),

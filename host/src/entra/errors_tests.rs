@@ -6,7 +6,7 @@ const TRACE: &str = "11111111-2222-4333-8444-555555555555";
 const CORRELATION: &str = "66666666-7777-4888-9999-aaaaaaaaaaaa";
 
 fn subject() -> Subject {
-    Subject { failure: "No token for microsoft-graph (tenant contoso.com)".to_owned() }
+    Subject { failure: "No token for microsoft-graph (tenant contoso.com)".to_owned(), api: None }
 }
 
 fn refusal(word: &str, code: u32) -> String {

@@ -53,6 +53,11 @@ impl Login {
         self.client.clock_ahead_ms(None)
     }
 
+    /// Whether its answers contradict this machine's clock, and more are needed to know which is right.
+    pub(super) fn clock_in_doubt(&self) -> bool {
+        self.client.clock_in_doubt(None)
+    }
+
     /// GETs the JSON at the path below the root.
     pub(super) fn get(&self, path: &[&str], subject: &Subject) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.exchange(&Request::get(self.url(path)?, None, QUOTA), subject)

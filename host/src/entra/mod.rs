@@ -12,7 +12,7 @@ mod token;
 pub use clouds::{Cloud, Endpoint, Endpoints, GRAPH, OFFICE365_MANAGEMENT, UnknownCloud};
 pub use errors::{Again, Meaning, meaning};
 pub use tenant::{Tenant, tenant_id};
-pub use token::{Credentials, TokenSource};
+pub use token::{Credentials, ReadSecret, TokenSource};
 
 /// The header in which Microsoft's identity services tell how much of a request limit is used (Microsoft Graph throttling
 /// limits, identity and access).

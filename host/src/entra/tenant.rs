@@ -96,7 +96,7 @@ pub fn tenant_id(
         return Ok(tenant.0.clone());
     }
     let login = Login::new(&endpoints.login, transport, Arc::new(Monotonic), cancel.clone())?;
-    let subject = Subject { failure: format!("The tenant {tenant} could not be looked up") };
+    let subject = Subject { failure: format!("The tenant {tenant} could not be looked up"), api: None };
     let body = login.get(&[&tenant.0, "v2.0", ".well-known", "openid-configuration"], &subject).map_err(|error| {
         if error.code != "AADSTS90002" {
             return error;

@@ -1,7 +1,8 @@
 //! Access tokens by the client credentials grant: asked for once, kept, renewed in time.
 //!
 //! Invariant: for each audience at most one request for a token is under way, whoever waits for it; a refusal is
-//! remembered, so that many streams with one bad secret are one request, not many.
+//! remembered, so that many streams with one bad secret are one request, not many. The secret is read anew for each request,
+//! so that one that was exchanged is taken up.
 //! Sources: Microsoft, "OAuth 2.0 client credentials flow"; "Access tokens in the Microsoft identity platform".
 
 use std::collections::BTreeMap;
@@ -10,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::clock::{Clock, Monotonic};
-use super::clouds::Endpoints;
+use super::clouds::{Cloud, Endpoints};
 use super::errors::{LOOP_PAUSE, Subject};
 use super::login::Login;
 use super::tenant::Tenant;
@@ -21,8 +23,20 @@ use crate::http::{Cancel, Error, ErrorKind, Secret, TokenProvider, Transport};
 /// How long a permanent refusal is remembered, and how long a transient one that outlasted its retries.
 const REMEMBER_PERMANENT: Duration = Duration::from_secs(60);
 const REMEMBER_TRANSIENT: Duration = Duration::from_secs(15);
-/// A token younger than this isn't renewed because a service refused it: the next would be refused as well.
+/// Tokens younger than this are renewed because a service refused them, but so often at most in this time: if it isn't
+/// passing, those that follow would be refused as well.
 const MIN_AGE_FOR_RENEWAL: Duration = Duration::from_secs(60);
+const YOUNG_RENEWALS: usize = 3;
+/// What a token's life is taken for at least and at most (Microsoft: 60 to 90 minutes), and without a readable claim. If it
+/// ends earlier, the service that refuses it says so.
+const LIFE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+const LIFE_UNKNOWN: Duration = Duration::from_secs(300);
+/// So many tokens more are asked for at most when the login host's first answers contradict this machine's clock: each is a
+/// witness of the time.
+const WITNESSES: u32 = 4;
+
+/// Reads a secret from where it is kept.
+pub type ReadSecret = Arc<dyn Fn() -> Result<Secret, Error> + Send + Sync>;
 
 /// How the application proves who it is.
 #[derive(Clone)]
@@ -31,8 +45,8 @@ pub enum Credentials {
     ClientSecret {
         /// The application (client) ID.
         client_id: String,
-        /// The secret's value.
-        secret: Secret,
+        /// Reads the secret's value. It is called before each request, since secrets are exchanged.
+        secret: ReadSecret,
     },
 }
 
@@ -50,6 +64,11 @@ impl fmt::Debug for Credentials {
 pub struct TokenSource {
     login: Login,
     tenant: Tenant,
+    cloud: Cloud,
+    /// The secret that was read last, for when it can't be read for a moment.
+    last_secret: Mutex<Option<Secret>>,
+    /// How many witnesses of the time may still be asked for.
+    witnesses: Mutex<u32>,
     credentials: Credentials,
     clock: Arc<dyn Clock>,
     audiences: BTreeMap<String, Audience>,
@@ -68,6 +87,8 @@ struct Kept {
     token: Option<Token>,
     /// The last refusal, and until when it is given out without asking again.
     refusal: Option<(Error, Instant)>,
+    /// When young tokens were last renewed because a service refused them.
+    renewed_young: Vec<Instant>,
 }
 
 #[derive(Clone)]
@@ -91,18 +112,23 @@ impl Token {
     }
 }
 
-/// `expires_in` is a number in the answers of v2 and a text in others.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(u64),
-    Text(String),
+struct Grant<'a> {
+    access_token: String,
+    /// A number in the answers of v2 and a text in others; a claim in any case.
+    #[serde(borrow)]
+    expires_in: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Grant {
-    access_token: String,
-    expires_in: Seconds,
+/// How long a token is good for, by its claim and within bounds.
+fn life(claim: Option<&RawValue>) -> Duration {
+    let text = claim.map(RawValue::get).unwrap_or_default();
+    match text.trim_matches('"').trim().parse::<f64>() {
+        Ok(seconds) if seconds >= 1.0 => {
+            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).clamp(LIFE.0, LIFE.1)
+        }
+        _ => LIFE_UNKNOWN,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,7 +168,8 @@ impl TokenSource {
                 )
             })
             .collect();
-        Ok(Self { login, tenant, credentials, clock, audiences })
+        let (last_secret, witnesses) = (Mutex::default(), Mutex::new(WITNESSES));
+        Ok(Self { login, tenant, cloud: endpoints.cloud, last_secret, witnesses, credentials, clock, audiences })
     }
 
     /// Forgets every token and refusal. Newly granted permissions are only in new tokens.
@@ -188,11 +215,21 @@ impl TokenSource {
         self.refused(audience)?;
         match self.request(name, audience) {
             Ok(token) => {
+                let token = self.settle_the_time(name, audience, token);
                 let secret = token.secret.clone();
-                *lock(&audience.kept) = Kept { token: Some(token), refusal: None };
+                let mut kept = lock(&audience.kept);
+                kept.token = Some(token);
+                kept.refusal = None;
                 Ok(secret)
             }
-            Err(error) => {
+            Err(mut error) => {
+                if error.kind == ErrorKind::Unauthenticated
+                    && let Some(other) = self.accepted_elsewhere(name)
+                {
+                    error.message.push_str(&format!(
+                        " The application's secret is taken for {other}, whose streams go on; this concerns those of {name} alone."
+                    ));
+                }
                 if error.kind != ErrorKind::Cancelled {
                     tracing::warn!(
                         audience = name,
@@ -214,16 +251,55 @@ impl TokenSource {
         }
     }
 
+    /// Asks again while the login host contradicts this machine's clock and it isn't known which is right: no window of time
+    /// is to be asked for before that.
+    fn settle_the_time(&self, name: &str, audience: &Audience, mut token: Token) -> Token {
+        let mut witnesses = lock(&self.witnesses);
+        while *witnesses > 0 && self.login.clock_in_doubt() {
+            *witnesses -= 1;
+            match self.request(name, audience) {
+                Ok(newer) => token = newer,
+                Err(_) => break,
+            }
+        }
+        token
+    }
+
+    /// Another audience for which the application has a token.
+    fn accepted_elsewhere(&self, name: &str) -> Option<&str> {
+        let others = self.audiences.iter().filter(|(other, _)| *other != name);
+        others.filter(|(_, audience)| self.kept(audience).is_some()).map(|(other, _)| other.as_str()).next()
+    }
+
+    /// The secret as it is now; as it was last, if it can't be read for a moment.
+    fn secret(&self, read: &ReadSecret) -> Result<Secret, Error> {
+        let mut last = lock(&self.last_secret);
+        match (read(), &*last) {
+            (Ok(secret), _) => {
+                *last = Some(secret.clone());
+                Ok(secret)
+            }
+            (Err(error), Some(secret)) => {
+                tracing::warn!("The client secret can't be read again, and the one read before is used: {error}");
+                Ok(secret.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
     fn request(&self, name: &str, audience: &Audience) -> Result<Token, Error> {
         let Credentials::ClientSecret { client_id, secret } = &self.credentials;
+        let secret = self.secret(secret)?;
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", client_id),
             ("client_secret", secret.expose()),
             ("scope", &audience.scope),
         ];
-        let subject =
-            Subject { failure: format!("No token for {name} (tenant {}, application {client_id})", self.tenant) };
+        let subject = Subject {
+            failure: format!("No token for {name} (tenant {}, application {client_id})", self.tenant),
+            api: Some((audience.scope.trim_end_matches("/.default").to_owned(), self.cloud)),
+        };
         // Counted from before the request, so that the token is never kept too long.
         let obtained = self.clock.now();
         let body = self.login.post(&[self.tenant.as_str(), "oauth2", "v2.0", "token"], &form, &subject)?;
@@ -233,22 +309,17 @@ impl TokenSource {
                 ErrorKind::Protocol,
                 "token-answer",
                 format!(
-                    "{}: the login host's answer holds no token with a lifetime. Check that nothing between answers in its place.",
+                    "{}: the login host's answer holds no token. Check that nothing between answers in its place.",
                     subject.failure
                 ),
             )
         };
-        let grant: Grant = serde_json::from_slice(&body).map_err(|_| malformed())?;
+        let grant: Grant<'_> = serde_json::from_slice(&body).map_err(|_| malformed())?;
+        let life = life(grant.expires_in);
         let secret = Secret::new(grant.access_token);
-        let life = match grant.expires_in {
-            Seconds::Number(seconds) => seconds,
-            Seconds::Text(text) => text.trim().parse().map_err(|_| malformed())?,
-        };
-        if secret.expose().is_empty() || life == 0 {
+        if secret.expose().is_empty() {
             return Err(malformed());
         }
-        // Lives are about an hour; a day bounds what an odd answer can do.
-        let life = Duration::from_secs(life.min(24 * 60 * 60));
         tracing::info!(audience = name, life_s = life.as_secs(), "token issued");
         Ok(Token::new(secret, obtained, life))
     }
@@ -283,12 +354,24 @@ impl TokenProvider for TokenSource {
     fn renew(&self, name: &str, refused: &Secret) -> Result<Secret, Error> {
         let audience = self.audience(name)?;
         let _flight = lock(&audience.flight);
-        if let Some(token) = self.kept(audience)
-            && (token.secret != *refused || self.clock.now() - token.obtained < MIN_AGE_FOR_RENEWAL)
-        {
+        let Some(token) = self.kept(audience) else { return self.fetch(name, audience) };
+        if token.secret != *refused {
             return Ok(token.secret);
         }
-        self.fetch(name, audience)
+        let now = self.clock.now();
+        if now - token.obtained >= MIN_AGE_FOR_RENEWAL {
+            return self.fetch(name, audience);
+        }
+        {
+            let renewed = &mut lock(&audience.kept).renewed_young;
+            renewed.retain(|at| now - *at < MIN_AGE_FOR_RENEWAL);
+            if renewed.len() >= YOUNG_RENEWALS {
+                return Ok(token.secret);
+            }
+            renewed.push(now);
+        }
+        // It is as good as any if there is no other.
+        Ok(self.fetch(name, audience).unwrap_or(token.secret))
     }
 
     fn clock_ahead_ms(&self) -> i64 {

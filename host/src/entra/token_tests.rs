@@ -13,6 +13,10 @@ use crate::http::{Allow, Client, Config, QuotaRule, Request};
 const SECRET: &str = "canary-secret~&=+ä";
 const CLIENT: &str = "3d5f7a9b-1c2e-4d6f-8a0b-2c4d6e8f0a1b";
 
+fn secret() -> Secret {
+    Secret::new(SECRET.to_owned())
+}
+
 /// A clock that goes only when told, or when somebody waits.
 struct Manual {
     start: Instant,
@@ -54,8 +58,7 @@ impl Scene {
         let clock = Arc::new(Manual { start: Instant::now(), passed: Mutex::default() });
         let mut endpoints = Endpoints::new(Cloud::Global);
         endpoints.login = server.url.parse().unwrap();
-        let credentials =
-            Credentials::ClientSecret { client_id: CLIENT.to_owned(), secret: Secret::new(SECRET.to_owned()) };
+        let credentials = Credentials::ClientSecret { client_id: CLIENT.to_owned(), secret: Arc::new(|| Ok(secret())) };
         let source = TokenSource::with_clock(
             "contoso.onmicrosoft.com".parse().unwrap(),
             &endpoints,
@@ -144,25 +147,111 @@ fn short_lives_are_renewed_five_minutes_before_their_end_or_at_three_quarters() 
 }
 
 #[test]
-fn a_lifetime_may_be_a_number_or_a_text() {
-    for (text, good) in [
-        ("3599", true),
-        ("\"3599\"", true),
-        ("\" 3599 \"", true),
-        ("0", false),
-        ("\"soon\"", false),
-        ("-1", false),
-        ("null", false),
-        ("99999999999999", true),
+fn a_lifetime_is_a_claim() {
+    for (text, life_s) in [
+        ("3599", 3599),
+        ("\"3599\"", 3599),
+        ("\" 3599 \"", 3599),
+        ("3599.5", 3599),
+        // Nothing that can be believed: the token is good all the same.
+        ("0", 300),
+        ("\"soon\"", 300),
+        ("-1", 300),
+        ("null", 300),
+        ("[1]", 300),
+        ("1", 60),
+        ("99999999999999", 24 * 3600),
+        ("18446744073709551616", 24 * 3600),
+        ("\"99999999999999999999\"", 24 * 3600),
+        ("1e400", 24 * 3600),
     ] {
         let scene = Scene::new(move |count, _, stream| issue(stream, count, text));
-        assert_eq!(scene.token().is_ok(), good, "{text}");
-        if !good {
-            let error = scene.token().unwrap_err();
-            assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Protocol, "token-answer"));
-            assert!(!error.message.contains("canary"));
-        }
+        assert_eq!(scene.token().unwrap(), "canary-token-0", "{text}");
+        let kept = lock(&scene.source.audiences[GRAPH].kept).token.clone().unwrap();
+        let life = (kept.until - kept.obtained).as_secs_f64();
+        let margin = (life_s as f64 / 10.0).min(30.0);
+        assert!((life + margin - f64::from(life_s)).abs() <= 1.0, "{text}: {life}");
     }
+}
+
+#[test]
+fn an_answer_without_a_token_is_told_without_its_content() {
+    for body in
+        [r#"{"expires_in":3599,"access_token":""}"#, r#"{"expires_in":3599}"#, r#"["canary"]"#, r#"{"access_token":5}"#]
+    {
+        let scene = Scene::new(move |_, _, stream| reply(stream, 200, &[], body.as_bytes()));
+        let error = scene.token().unwrap_err();
+        assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Protocol, "token-answer"));
+        assert!(!error.message.contains("canary"));
+    }
+}
+
+#[test]
+fn a_secret_that_was_exchanged_is_taken_up() {
+    let mut scene = Scene::new(|count, request, stream| {
+        let new = String::from_utf8_lossy(&request.body).contains("canary-new");
+        if new { issue(stream, count, "3600") } else { refuse(stream, 401, 7000222) }
+    });
+    let kept = Arc::new(Mutex::new(Some("canary-old")));
+    let (reads, read) = (Arc::clone(&kept), Error::new(ErrorKind::InvalidConfig, "secret", "The file can't be read."));
+    let read: ReadSecret = Arc::new(move || lock(&reads).map(|text| Secret::new(text.to_owned())).ok_or(read.clone()));
+    scene.source.credentials = Credentials::ClientSecret { client_id: CLIENT.to_owned(), secret: read };
+    assert_eq!(scene.token().unwrap_err().code, "AADSTS7000222");
+    *lock(&kept) = Some("canary-new");
+    scene.clock.pass(Duration::from_secs(61));
+    assert_eq!(scene.token().unwrap(), "canary-token-1");
+    // While it is being exchanged the file may be gone.
+    *lock(&kept) = None;
+    scene.clock.minutes(120);
+    assert_eq!(scene.token().unwrap(), "canary-token-2");
+}
+
+#[test]
+fn a_login_host_that_contradicts_the_clock_is_asked_again_at_once() {
+    let dated = |offset_s: fn(usize) -> i64| {
+        Scene::new(move |count, _, stream| {
+            let offset = offset_s(count);
+            let now = std::time::SystemTime::now();
+            let distance = Duration::from_secs(offset.unsigned_abs());
+            let date = httpdate::fmt_http_date(if offset < 0 { now - distance } else { now + distance });
+            let body = format!(r#"{{"expires_in":3600,"access_token":"canary-token-{count}"}}"#);
+            let headers = [format!("date: {date}"), "content-type: application/json".to_owned()];
+            reply(stream, 200, &headers.each_ref().map(String::as_str), body.as_bytes())
+        })
+    };
+    // One wrong answer, whichever way: this machine is right.
+    for once in [|count| if count == 0 { 86_400 } else { 0 }, |count| if count == 0 { -72_000 } else { 0 }] {
+        let scene = dated(once);
+        scene.token().unwrap();
+        assert_eq!((scene.asked(), scene.source.clock_ahead_ms()), (3, 0));
+    }
+    // All alike: this machine is wrong.
+    let scene = dated(|_| -3 * 3600);
+    scene.token().unwrap();
+    assert_eq!(scene.asked(), 4);
+    assert!((-11_400_000..-10_200_000).contains(&scene.source.clock_ahead_ms()));
+    // No two alike: it isn't asked for ever.
+    let scene = dated(|count| 86_400 * (1 + count as i64));
+    scene.token().unwrap();
+    assert_eq!((scene.asked(), scene.source.clock_ahead_ms()), (5, 0));
+}
+
+#[test]
+fn a_refusal_for_one_api_says_that_the_secret_is_good() {
+    let scene = Scene::new(|count, request, stream| {
+        if String::from_utf8_lossy(&request.body).contains("graph") {
+            refuse(stream, 400, 500011)
+        } else {
+            issue(stream, count, "3600")
+        }
+    });
+    let alone = scene.token().unwrap_err().message;
+    assert!(alone.contains("https://graph.microsoft.com") && alone.contains("cloud global"), "{alone}");
+    assert!(!alone.contains("secret"), "{alone}");
+    scene.source.token(OFFICE365_MANAGEMENT).unwrap();
+    scene.clock.minutes(2);
+    let beside = scene.token().unwrap_err().message;
+    assert!(beside.contains("is taken for office365-management"), "{beside}");
 }
 
 #[test]
@@ -323,7 +412,6 @@ fn a_failed_renewal_keeps_the_old_token_to_its_end() {
 fn a_refused_token_is_renewed_once_for_everyone_and_not_again_at_once() {
     let scene = Scene::issuing();
     let first = scene.source.token(GRAPH).unwrap();
-    assert_eq!(scene.source.renew(GRAPH, &first).unwrap(), first, "too young: the next would be refused as well");
     scene.clock.minutes(2);
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -331,11 +419,16 @@ fn a_refused_token_is_renewed_once_for_everyone_and_not_again_at_once() {
         }
     });
     assert_eq!(scene.asked(), 2);
+    // A young one is renewed as well, but not one after the other.
     let second = scene.source.token(GRAPH).unwrap();
-    assert_eq!(scene.source.renew(GRAPH, &second).unwrap(), second);
+    let mut last = second.clone();
+    for _ in 0..10 {
+        last = scene.source.renew(GRAPH, &last).unwrap();
+    }
+    assert_eq!((last.expose(), scene.asked()), ("canary-token-4", 5), "three in a minute");
     scene.clock.minutes(2);
-    assert_eq!(scene.source.renew(GRAPH, &first).unwrap(), second, "somebody had renewed it already");
-    assert_eq!(scene.asked(), 2);
+    assert_eq!(scene.source.renew(GRAPH, &first).unwrap(), last, "somebody had renewed it already");
+    assert_eq!(scene.asked(), 5);
 }
 
 #[test]
@@ -351,7 +444,8 @@ fn a_client_sends_these_tokens_and_has_them_renewed() {
     config.tokens = Arc::new(source);
     let client = Client::new(config).unwrap();
     let status = || client.send(Request::get(api.url.clone(), Some(GRAPH), "q"), &Cancel::new()).unwrap().status;
-    assert_eq!((status(), login.received().len(), api.received().len()), (401, 1, 1));
+    // Young as it is, it is renewed, and the next one is good.
+    assert_eq!((status(), login.received().len(), api.received().len()), (200, 2, 2));
     clock.minutes(2);
     assert_eq!((status(), login.received().len(), api.received().len()), (200, 2, 3));
     assert!(api.received().iter().all(|request| !format!("{request:?}").contains("canary-secret")));

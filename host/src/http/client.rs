@@ -37,6 +37,11 @@ const HIDDEN_HEADERS: [&str; 6] = [
     "proxy-authentication-info",
 ];
 
+/// How long a token that was just issued may take to get around.
+const MOMENT: Duration = Duration::from_secs(1);
+/// A request goes out so often, each time with another token, while those are refused.
+const TRIES: u32 = 3;
+
 /// The way out. Cheap to clone; clones share connections, quotas and counters.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
@@ -207,21 +212,30 @@ impl Client {
         // provider's cache, because the first may have run out meanwhile.
         token()?;
         let under_way = self.acquire(request, cancel)?;
-        let token = token()?;
+        let mut token = token()?;
         let start = Instant::now();
-        let response = self.exchange(passed, request, token.as_ref(), whole, cancel, under_way)?;
-        let (401, Some(audience), Some(refused)) = (response.status, audience, token) else {
-            return Ok(response);
-        };
-        shared.counters().stats.refused_tokens += 1;
-        let renewed = shared.tokens.renew(audience, &refused)?;
-        if renewed == refused {
-            return Ok(response);
+        let mut response = self.exchange(passed, request, token.as_ref(), whole, cancel, under_way)?;
+        // A token that is refused is renewed, and so is the next one, in a moment: what was just issued may not have got around
+        // yet. None that was refused is sent again.
+        for tried in 1..TRIES {
+            let (Some(audience), Some(refused)) = (audience, &token) else { break };
+            if !response.refuses_token() {
+                break;
+            }
+            shared.counters().stats.refused_tokens += 1;
+            if tried > 1 {
+                cancel.wait(MOMENT)?;
+            }
+            let renewed = shared.tokens.renew(audience, refused)?;
+            if renewed == *refused {
+                break;
+            }
+            token = Some(renewed);
+            let left = whole.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+            let under_way = self.acquire(request, cancel)?;
+            response = self.exchange(passed, request, token.as_ref(), left, cancel, under_way)?;
         }
-        drop(response);
-        let left = whole.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-        let under_way = self.acquire(request, cancel)?;
-        self.exchange(passed, request, Some(&renewed), left, cancel, under_way)
+        Ok(response)
     }
 
     fn acquire<'a>(&'a self, request: &'a Request, cancel: &Cancel) -> Result<UnderWay<'a>, Error> {
@@ -282,6 +296,7 @@ impl Client {
             headers: visible_headers(&parts.headers, token),
             retry_after,
             body: Body::Open(Box::new(body.into_reader())),
+            ahead: None,
             read_bytes: 0,
             origin: passed.origin.clone(),
             shared: Arc::clone(shared),

@@ -166,6 +166,100 @@ fn without_a_better_token_a_401_is_the_answer() {
     assert_eq!(server.received().len(), 1);
     // Without an audience there is no token to renew.
     assert_eq!(fetch(&client(&server), get(&server, None)).unwrap().0, 401);
+    assert_eq!(server.received().len(), 2);
+}
+
+/// Gives out a new token at each renewal.
+#[derive(Default)]
+struct ManyTokens(AtomicUsize);
+
+impl TokenProvider for ManyTokens {
+    fn token(&self, _: &str) -> Result<Secret, Error> {
+        Ok(Secret::new(format!("number-{}", self.0.load(Ordering::SeqCst))))
+    }
+
+    fn renew(&self, audience: &str, _: &Secret) -> Result<Secret, Error> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        self.token(audience)
+    }
+}
+
+#[test]
+fn tokens_that_have_not_got_around_yet_are_no_answer() {
+    for (good, expected) in [("Bearer number-1", 200), ("Bearer number-2", 200), ("Bearer number-3", 401)] {
+        let server = StandIn::start(move |request, stream| {
+            reply(stream, if request.header("authorization") == Some(good) { 200 } else { 401 }, &[], b"")
+        });
+        let client = Client::new(Config { tokens: Arc::new(ManyTokens::default()), ..config(&server) }).unwrap();
+        assert_eq!(fetch(&client, get(&server, Some("api"))).unwrap().0, expected, "{good}");
+        let mut sent: Vec<_> =
+            server.received().iter().map(|received| received.header("authorization").map(str::to_owned)).collect();
+        let tries = sent.len();
+        sent.dedup();
+        assert_eq!(sent.len(), tries, "no token is sent again that was refused");
+        assert!(tries <= 3);
+    }
+}
+
+#[test]
+fn a_403_without_a_word_is_asked_again_with_a_new_token() {
+    let server = once(403, &[]);
+    assert_eq!(fetch(&client(&server), get(&server, Some("api"))).unwrap().0, 200);
+    let tokens: Vec<_> =
+        server.received().iter().map(|received| received.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(tokens, ["Bearer canary-api-old", "Bearer canary-api-new"].map(|token| Some(token.to_owned())));
+    // One that says something is an answer, whole.
+    let server = StandIn::start(|_, stream| reply(stream, 403, &[], b"{\"error\":{}}"));
+    let mut response = client(&server).send(get(&server, Some("api")), &Cancel::new()).unwrap();
+    assert_eq!(response.read(4).unwrap(), b"{\"er");
+    assert_eq!(response.read_all(100).unwrap(), b"ror\":{}}");
+    assert_eq!(server.received().len(), 1);
+    // And one that stays without a word is one in the end.
+    let server = StandIn::start(|_, stream| reply(stream, 403, &[], b""));
+    assert_eq!(fetch(&client(&server), get(&server, Some("api"))).unwrap(), (403, Vec::new()));
+    assert_eq!(server.received().len(), 2);
+}
+
+#[test]
+fn a_refused_start_leaves_the_quota_open() {
+    let server = once(429, &["retry-after: 600"]);
+    let client = client(&server);
+    let start = Request { method: Method::Post, apart: true, ..get(&server, None) };
+    let mut response = client.send(start, &Cancel::new()).unwrap();
+    assert_eq!((response.status, response.retry_after), (429, Some(Duration::from_secs(600))));
+    response.read_all(100).unwrap();
+    assert_eq!(fetch(&client, get(&server, None)).unwrap().0, 200);
+}
+
+#[test]
+fn what_answers_claim_of_times_is_bounded_in_their_headers_too() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let server = StandIn::start(move |request, stream| {
+        let now = std::time::SystemTime::now();
+        let (date, wait) = match request.target.as_str() {
+            "/ahead" => (httpdate::fmt_http_date(now + day), "31536000"),
+            "/junk" => ("Mon, 30 Nov 2026 22:00:00 +0100".to_owned(), "soon"),
+            _ => (httpdate::fmt_http_date(now), "0.249"),
+        };
+        let headers =
+            [format!("date: {date}"), format!("retry-after: {wait}"), "content-type: application/json".to_owned()];
+        reply(stream, 200, &headers.each_ref().map(String::as_str), b"[]")
+    });
+    let client = client(&server);
+    let header = |path: &str, name: &str| {
+        let request = Request { url: format!("{}{path}", server.url), ..get(&server, None) };
+        client.send(request, &Cancel::new()).unwrap().header(name).map(str::to_owned)
+    };
+    let off = |text: Option<String>| {
+        let date = httpdate::parse_http_date(&text.unwrap()).unwrap();
+        let now = std::time::SystemTime::now();
+        now.duration_since(date).unwrap_or_else(|error| error.duration())
+    };
+    assert!(off(header("/ahead", "date")) < day / 24);
+    assert_eq!(header("/ahead", "retry-after").as_deref(), Some("3600"));
+    assert_eq!((header("/junk", "date"), header("/junk", "retry-after")), (None, None));
+    assert!(off(header("/a", "date")) < day / 24);
+    assert_eq!(header("/a", "retry-after").as_deref(), Some("1"));
 }
 
 /// A server that answers the first request with `status` and headers, and every other with 200.
@@ -214,17 +308,6 @@ fn a_429_without_a_time_and_a_callers_word_slow_the_quota_too() {
     let start = Instant::now();
     fetch(&client, get(&server, None)).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(350));
-}
-
-#[test]
-fn a_refused_start_leaves_the_quota_open() {
-    let server = once(429, &["retry-after: 600"]);
-    let client = client(&server);
-    let start = Request { method: Method::Post, apart: true, ..get(&server, None) };
-    let mut response = client.send(start, &Cancel::new()).unwrap();
-    assert_eq!((response.status, response.retry_after), (429, Some(Duration::from_secs(600))));
-    response.read_all(100).unwrap();
-    assert_eq!(fetch(&client, get(&server, None)).unwrap().0, 200);
 }
 
 #[test]
@@ -397,37 +480,6 @@ fn the_services_clock_is_measured() {
     assert!((3_000_000..4_200_000).contains(&client.clock_ahead_ms(None)), "{}", client.clock_ahead_ms(None));
     assert!(!client.clock_in_doubt(None));
     assert_eq!(client.stats().answers, BTreeMap::from([(2, 4)]));
-}
-
-#[test]
-fn what_answers_claim_of_times_is_bounded_in_their_headers_too() {
-    let day = Duration::from_secs(24 * 60 * 60);
-    let server = StandIn::start(move |request, stream| {
-        let now = std::time::SystemTime::now();
-        let (date, wait) = match request.target.as_str() {
-            "/ahead" => (httpdate::fmt_http_date(now + day), "31536000"),
-            "/junk" => ("Mon, 30 Nov 2026 22:00:00 +0100".to_owned(), "soon"),
-            _ => (httpdate::fmt_http_date(now), "0.249"),
-        };
-        let headers =
-            [format!("date: {date}"), format!("retry-after: {wait}"), "content-type: application/json".to_owned()];
-        reply(stream, 200, &headers.each_ref().map(String::as_str), b"[]")
-    });
-    let client = client(&server);
-    let header = |path: &str, name: &str| {
-        let request = Request { url: format!("{}{path}", server.url), ..get(&server, None) };
-        client.send(request, &Cancel::new()).unwrap().header(name).map(str::to_owned)
-    };
-    let off = |text: Option<String>| {
-        let date = httpdate::parse_http_date(&text.unwrap()).unwrap();
-        let now = std::time::SystemTime::now();
-        now.duration_since(date).unwrap_or_else(|error| error.duration())
-    };
-    assert!(off(header("/ahead", "date")) < day / 24);
-    assert_eq!(header("/ahead", "retry-after").as_deref(), Some("3600"));
-    assert_eq!((header("/junk", "date"), header("/junk", "retry-after")), (None, None));
-    assert!(off(header("/a", "date")) < day / 24);
-    assert_eq!(header("/a", "retry-after").as_deref(), Some("1"));
 }
 
 #[test]

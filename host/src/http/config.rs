@@ -39,7 +39,7 @@ pub trait TokenProvider: Send + Sync {
     /// A token for `audience` that is good for some minutes at least.
     fn token(&self, audience: &str) -> Result<Secret, Error>;
 
-    /// Called once after the service refused a token with 401. The same token again means: there is no better one.
+    /// Called after the service refused a token. The same token again means: there is no other one for now.
     fn renew(&self, audience: &str, refused: &Secret) -> Result<Secret, Error>;
 
     /// By how many milliseconds the believed time of the service that issues tokens is ahead of this machine's clock: it

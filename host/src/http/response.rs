@@ -26,6 +26,8 @@ pub struct Response {
     /// How long the service asks to wait, by its `Retry-After`.
     pub retry_after: Option<Duration>,
     pub(super) body: Body,
+    /// A first piece that was looked at.
+    pub(super) ahead: Option<Vec<u8>>,
     pub(super) read_bytes: u64,
     pub(super) origin: String,
     pub(super) shared: Arc<Shared>,
@@ -42,6 +44,24 @@ impl Response {
     /// The first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the service refuses the token: with 401, or with a 403 that says nothing, as gateways of Microsoft's do now
+    /// and then.
+    pub(super) fn refuses_token(&mut self) -> bool {
+        match self.status {
+            401 => true,
+            403 => match self.read(0) {
+                Ok(piece) if piece.is_empty() => true,
+                Ok(piece) => {
+                    self.ahead = Some(piece);
+                    false
+                }
+                // It is told to whoever reads on.
+                Err(_) => false,
+            },
+            _ => false,
+        }
     }
 
     /// The next at most `max` bytes of the decoded body (0 for as many as come), at least one; empty at the end.
@@ -74,6 +94,12 @@ impl Response {
     }
 
     fn read_piece(&mut self, max: usize) -> Result<Vec<u8>, Error> {
+        if let Some(mut piece) = self.ahead.take() {
+            if max != 0 && piece.len() > max {
+                self.ahead = Some(piece.split_off(max));
+            }
+            return Ok(piece);
+        }
         let reader = match &mut self.body {
             Body::Open(reader) => reader,
             Body::Ended => return Ok(Vec::new()),

@@ -47,20 +47,25 @@ impl Head {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    /// The server's clock when it answered, in milliseconds since 1970.
+    /// The server's clock when it answered, in milliseconds since 1970. It is a claim: the host has put it into bounds, and
+    /// no other reason to take a time for listed.
     pub fn date_ms(&self) -> Option<u64> {
         self.header("date").and_then(clock::parse_http_date)
     }
 
-    /// How long the server asks to wait, in milliseconds: `Retry-After` in seconds, or as a time that is compared with
-    /// the answer's own `Date`.
+    /// How long the server asks to wait, in milliseconds: `Retry-After` in seconds, of which Graph sends fractions
+    /// (microsoft-graph-docs#3877), or as a time that is compared with the answer's own `Date`. An hour at most.
     pub fn retry_after_ms(&self) -> Option<u64> {
         let value = self.header("retry-after")?;
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(seconds.saturating_mul(clock::SECOND));
-        }
-        let until = clock::parse_http_date(value)?;
-        Some(until.saturating_sub(self.date_ms()?))
+        let number = value.bytes().any(|byte| byte.is_ascii_digit())
+            && value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let wait = if number {
+            // What doesn't fit becomes the largest number there is.
+            (value.parse::<f64>().ok()? * clock::SECOND as f64).ceil() as u64
+        } else {
+            clock::parse_http_date(value)?.saturating_sub(self.date_ms()?)
+        };
+        Some(wait.min(clock::HOUR))
     }
 
     /// ` (request id …)` for messages, from the header that names the request in Microsoft's logs; empty without one.
@@ -223,7 +228,13 @@ mod tests {
             head(&[("Retry-After", "Sun, 29 Nov 2026 20:29:52 GMT"), ("Date", "Sun, 29 Nov 2026 20:28:52 GMT")]);
         assert_eq!(dated.retry_after_ms(), Some(60_000));
         assert_eq!(head(&[("Retry-After", "later")]).retry_after_ms(), None);
-        assert_eq!(head(&[("Retry-After", "99999999999999999999")]).retry_after_ms(), None);
+        assert_eq!(head(&[("Retry-After", "0.249")]).retry_after_ms(), Some(249));
+        for text in ["31536000", "18446744073709551615", "99999999999999999999", &"9".repeat(400)] {
+            assert_eq!(head(&[("Retry-After", text)]).retry_after_ms(), Some(clock::HOUR), "{text}");
+        }
+        for text in ["", "-1", ".", "1.2.3", "1e3", "NaN", "inf"] {
+            assert_eq!(head(&[("Retry-After", text)]).retry_after_ms(), None, "{text}");
+        }
     }
 
     #[test]

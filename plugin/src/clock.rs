@@ -13,6 +13,10 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// A day, in milliseconds.
 pub const DAY: u64 = 24 * HOUR;
 
+/// How far beyond now anything counts, in milliseconds: what clocks that are right differ by. What a service says of times
+/// beyond it is no reason to have listed them.
+pub const SLACK: u64 = MINUTE;
+
 /// A stretch of the arrival clock: `start` is inside, `end` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {

@@ -69,6 +69,13 @@ impl Passes {
         Some(Interval { start, end: floor })
     }
 
+    /// Takes frontiers back to a time that they can't have reached: a clock was wrong, or is put back.
+    pub fn bound(&mut self, latest: u64) {
+        for frontier in self.0.values_mut() {
+            *frontier = (*frontier).min(latest);
+        }
+    }
+
     /// The point before which every pass is done; none without passes.
     pub fn sealed(&self) -> Option<u64> {
         self.0.values().copied().min()

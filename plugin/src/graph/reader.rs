@@ -277,7 +277,8 @@ impl SplitReader for WindowReader {
                     self.stream.api
                 ),
             )
-            .after(Some(self.to() - date)));
+            // The next answer may say something else.
+            .after(Some((self.to() - date).min(MINUTE))));
         }
         if let Some(message) = alerts_legacy::failed_providers(head) {
             self.notes.push(note(Level::Warn, message));

@@ -122,8 +122,12 @@ impl Planner {
         let floor = reach.map_or(0, |reach| clock::whole_second(self.now.saturating_sub(reach)));
         let live = self.live_is_due();
         let first = clock::whole_second(self.now.saturating_sub(self.lookback)).max(floor);
+        let latest = self.now.saturating_add(clock::SLACK);
         let mut state =
             self.state.clone().unwrap_or(State { v: 1, watermark: first, planned_at: 0, passes: Passes::default() });
+        // What can't have happened yet is taken back: a clock was wrong, or was put back.
+        state.watermark = state.watermark.min(latest);
+        state.passes.bound(latest);
         let mut lost = Vec::new();
         if state.watermark < floor {
             lost.push((

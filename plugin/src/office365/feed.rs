@@ -1,7 +1,7 @@
 //! What to list next of a content type: subscription, lane, window, pages.
 //!
 //! Invariant: the watermark never passes time that hasn't been listed to its last page, nor the service's own clock at the
-//! moment of the listing. Whatever goes wrong, listing again from the stored state finds everything. A call works in one
+//! moment of the listing, nor the time that the host gives by more than a minute, whatever an answer says. Whatever goes wrong, listing again from the stored state finds everything. A call works in one
 //! lane: the live one whenever it is due, and otherwise a later pass; what concerns a pass alone never holds up the live
 //! lane.
 
@@ -77,6 +77,10 @@ pub struct FeedMachine {
     coverage: Vec<Interval>,
     lost: Vec<(Interval, String)>,
     notes: Vec<Note>,
+    /// The difference of the clocks that the window was asked for with, and whether it was asked for again since a refusal told
+    /// another one.
+    window_skew: i64,
+    asked_again: bool,
     skew_corrected: bool,
     restarted: bool,
     /// Whether this call has started the subscription: that must not be forgotten.
@@ -106,11 +110,16 @@ impl FeedMachine {
         state: Option<&str>,
         now: u64,
     ) -> Result<Self, Error> {
+        let mut state = State::read(state)?;
+        state.bound(now);
+        if let Some(pause) = &mut state.pass_pause {
+            pause.until = pause.until.min(now.saturating_add(PASS_PAUSE.1));
+        }
         Ok(Self {
             calls: Calls::new(settings),
             stream,
             content_type,
-            state: State::read(state)?,
+            state,
             now,
             lookback: settings.lookback_ms().min(REACH),
             overlap: settings.office365_overlap_ms(),
@@ -124,6 +133,8 @@ impl FeedMachine {
             coverage: Vec::new(),
             lost: Vec::new(),
             notes: Vec::new(),
+            window_skew: 0,
+            asked_again: false,
             skew_corrected: false,
             restarted: false,
             started: false,
@@ -145,6 +156,11 @@ impl FeedMachine {
     /// The service's clock, as far as it is known.
     fn service_now(&self) -> u64 {
         self.now.saturating_add_signed(self.state.skew_ms)
+    }
+
+    /// How far a window may reach, whatever the service says.
+    fn latest(&self) -> u64 {
+        self.now.saturating_add(clock::SLACK)
     }
 
     fn done(&mut self, more: bool) -> Step<Discovery> {
@@ -207,10 +223,9 @@ impl FeedMachine {
             // What becomes available after the service's clock can't be in this list.
             window.known_until = Some(answer.head.date_ms().unwrap_or(window.end).min(window.end));
         }
-        let page: Result<Vec<Split>, Error> = list
-            .into_iter()
-            .map(|item| item.split(&self.calls, self.stream, self.content_type, window.start))
-            .collect();
+        let listed = Interval { start: window.start, end: window.end };
+        let page: Result<Vec<Split>, Error> =
+            list.into_iter().map(|item| item.split(&self.calls, self.stream, self.content_type, listed)).collect();
         match page {
             Ok(mut splits) => self.splits.append(&mut splits),
             Err(error) => return self.fail(error),
@@ -277,11 +292,16 @@ impl FeedMachine {
                 self.list_window()
             }
             Some("AF20030" | "AF20055") if !self.skew_corrected => {
+                let skew = self.state.skew_ms;
+                if skew == self.window_skew {
+                    // One answer alone is no reason to go by another time.
+                    if self.state.told_ms != skew && !std::mem::replace(&mut self.asked_again, true) {
+                        return self.ask();
+                    }
+                    return self.refused_window(error);
+                }
                 self.skew_corrected = true;
                 self.forget_window();
-                let Some(date) = answer.head.date_ms() else { return Step::Fail(error) };
-                let skew = i64::try_from(i128::from(date) - i128::from(self.now)).unwrap_or(0);
-                self.state.skew_ms = skew;
                 self.notes.push(note(
                     Level::Warn,
                     format!(
@@ -291,22 +311,31 @@ impl FeedMachine {
                 ));
                 self.list_window()
             }
-            Some("AF20030" | "AF20055" | "AF20031") => {
-                self.forget_window();
-                if self.pass.is_some() { self.pause_passes(&error) } else { Step::Fail(error) }
-            }
+            Some("AF20030" | "AF20055" | "AF20031") => self.refused_window(error),
             _ => self.fail(error),
         }
     }
 
+    /// The service doesn't take the window: it is asked for anew later.
+    fn refused_window(&mut self, error: Error) -> Step<Discovery> {
+        self.forget_window();
+        if self.pass.is_some() { self.pause_passes(&error) } else { Step::Fail(error) }
+    }
+
     /// Every answer measures the difference of the clocks anew, so that it is known before a window is refused for it, and
-    /// goes away with its cause.
+    /// goes away with its cause. One answer alone may be anybody's: two in a row have to agree.
     fn measure_skew(&mut self, answer: &Answer) {
+        let served = (200..500).contains(&answer.head.status);
         if !self.skew_corrected
+            && served
             && let Some(date) = answer.head.date_ms()
         {
-            let skew = i64::try_from(i128::from(date) - i128::from(self.now)).unwrap_or(0);
-            self.state.skew_ms = if skew.unsigned_abs() < MINUTE { 0 } else { skew };
+            let told = i64::try_from(i128::from(date) - i128::from(self.now)).unwrap_or(0);
+            let told = if told.unsigned_abs() < MINUTE { 0 } else { told };
+            if told == 0 || self.state.told_ms.abs_diff(told) < MINUTE {
+                self.state.skew_ms = told;
+            }
+            self.state.told_ms = told;
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::Calls;
 use super::blob::BlobPayload;
-use crate::clock;
+use crate::clock::{self, Interval};
 use crate::error::{Error, ErrorKind};
 use crate::source::Split;
 use crate::streams::Stream;
@@ -20,7 +20,8 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// The split. Content without a readable time of arrival is put at the start of its window, so that it isn't read late.
+    /// The split. Its times are claims: content that is listed became available within the window, and without a readable time
+    /// it is put at the start of it, so that it isn't read late; an expiry before that says nothing.
     ///
     /// # Errors
     /// `protocol` if nothing says where the content is.
@@ -29,7 +30,7 @@ impl Content {
         calls: &Calls,
         stream: &Stream,
         content_type: &str,
-        window_start: u64,
+        window: Interval,
     ) -> Result<Split, Error> {
         let uri = match (self.content_uri, &self.content_id) {
             (Some(uri), _) if !uri.is_empty() => uri,
@@ -43,14 +44,16 @@ impl Content {
             }
         };
         let id = self.content_id.filter(|id| !id.is_empty()).unwrap_or_else(|| uri.clone());
+        let arrival = self.content_created.as_deref().and_then(clock::parse).unwrap_or(window.start);
+        let arrival = arrival.clamp(window.start, window.end.max(window.start));
         let payload = BlobPayload { v: 1, uri, content_type: content_type.to_owned() };
         Ok(Split {
             id: short(id),
             stream: stream.name.to_owned(),
             // Strings only: serialising them into memory can't fail.
             payload: serde_json::to_string(&payload).expect("a payload is plain data"),
-            arrival: self.content_created.as_deref().and_then(clock::parse).unwrap_or(window_start),
-            expires: self.content_expiration.as_deref().and_then(clock::parse),
+            arrival,
+            expires: self.content_expiration.as_deref().and_then(clock::parse).filter(|expires| *expires > arrival),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! (`contentCreated`). Members that a later version adds are ignored by this one; those that an earlier one didn't write have
 //! defaults.
 
+use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::passes::Passes;
 
@@ -30,6 +31,9 @@ pub struct State {
     /// What to add to this machine's clock to get the service's, in milliseconds; left out below a minute.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skew_ms: i64,
+    /// The difference that the last answer told, in milliseconds; left out below a minute. Two have to agree.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub told_ms: i64,
     /// When the live lane last had everything, by this machine's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live_at: Option<u64>,
@@ -106,6 +110,7 @@ impl State {
             start: None,
             window: None,
             skew_ms: 0,
+            told_ms: 0,
             live_at: None,
             stopped_since: None,
             passes: Passes::default(),
@@ -132,6 +137,21 @@ impl State {
             ));
         }
         Ok(state)
+    }
+
+    /// Takes back what can't have happened yet: a clock was wrong, or was put back. What is done again loses nothing.
+    pub fn bound(&mut self, now: u64) {
+        let latest = now.saturating_add(clock::SLACK);
+        let past = |at: &u64| *at <= latest;
+        self.watermark = self.watermark.map(|at| at.min(latest));
+        self.enabled_at = self.enabled_at.filter(past);
+        self.start = self.start.take().filter(|start| past(&start.at));
+        self.live_at = self.live_at.filter(past);
+        self.stopped_since = self.stopped_since.map(|at| at.min(latest));
+        self.passes.bound(latest);
+        for window in self.window.iter_mut().chain(self.pass_window.as_mut().map(|pass| &mut pass.window)) {
+            window.known_until = window.known_until.min(latest);
+        }
     }
 
     /// Writes the state.

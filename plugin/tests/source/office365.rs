@@ -302,12 +302,16 @@ fn a_clock_that_is_behind_is_corrected_by_the_services_date() {
     let now = NOW - 2 * DAY;
     let old = json!({"v": 1, "enabled_at": now, "watermark": NOW - 9 * DAY}).to_string();
     for code in ["AF20030", "AF20055"] {
-        let mut script = Script::of([af(400, code), none()]);
+        let mut script = Script::of([af(400, code), af(400, code), none()]);
         let found = discover(&mut script, STREAM, Some(&old), now).unwrap();
-        assert!(script.urls()[1].contains("startTime=2026-11-22T20:33:52"), "{}", script.urls()[1]);
+        assert_eq!(script.urls()[0], script.urls()[1], "one answer alone is no reason");
+        assert!(script.urls()[2].contains("startTime=2026-11-22T20:33:52"), "{}", script.urls()[2]);
         assert_eq!(state(&found.state)["skew_ms"], json!(2 * DAY));
         assert!(script.notes.iter().any(|note| note.message.contains("172800 seconds")));
-        let mut script = Script::of([af(400, code), af(400, code)]);
+        let mut script = Script::of([af(400, code), af(400, code), af(400, code)]);
+        assert_eq!(discover(&mut script, STREAM, Some(&old), now).unwrap_err().kind, ErrorKind::Unavailable);
+        // Two answers that tell different times are none.
+        let mut script = Script::of([af(400, code), af(400, code).with("Date", "Sun, 29 Nov 2026 10:00:00 GMT")]);
         assert_eq!(discover(&mut script, STREAM, Some(&old), now).unwrap_err().kind, ErrorKind::Unavailable);
         // Once the clock is set, the difference is forgotten.
         let mut script = Script::of([enabled(), none()]);

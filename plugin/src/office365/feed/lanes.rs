@@ -51,7 +51,7 @@ impl FeedMachine {
         let (first, longest) = PASS_PAUSE;
         let pause = first.saturating_mul(1 << (failures - 1).min(10)).min(longest);
         self.state.pass_pause =
-            Some(PassPause { failures, until: self.now + pause.max(error.retry_after_ms.unwrap_or(0)) });
+            Some(PassPause { failures, until: self.now.saturating_add(pause.max(error.retry_after_ms.unwrap_or(0))) });
         self.notes.push(note(
             Level::Warn,
             format!(
@@ -67,6 +67,7 @@ impl FeedMachine {
     /// Chooses the lane and its window and asks for the first page, or goes on with the window of the state.
     pub(super) fn list_window(&mut self) -> Step<Discovery> {
         let now = self.service_now();
+        self.window_skew = self.state.skew_ms;
         let floor = clock::whole_second(now.saturating_sub(REACH));
         let mut watermark = self.state.watermark.unwrap_or_else(|| now.saturating_sub(self.lookback));
         if watermark < floor {
@@ -103,7 +104,7 @@ impl FeedMachine {
             return self.go_on(open);
         }
         let start = clock::whole_second(watermark.saturating_sub(self.overlap).max(floor));
-        let end = clock::whole_second(now).min(start + self.widest(start));
+        let end = clock::whole_second(now.min(self.latest())).min(start.saturating_add(self.widest(start)));
         if end <= start {
             if watermark > now + MINUTE {
                 self.notes.push(note(
@@ -139,7 +140,7 @@ impl FeedMachine {
         }
         self.pass = Some(due.age);
         let Interval { start, end } = due.stretch;
-        let end = end.min(start + self.widest(start));
+        let end = end.min(start.saturating_add(self.widest(start))).min(clock::whole_second(self.latest()));
         self.window = Some(Window { start, end, known_until: None, page: None, splits_before: self.splits.len() });
         self.ask()
     }

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod entra;
+pub mod files;
 pub mod guest;
 pub mod http;
 pub mod ledger;

@@ -17,12 +17,15 @@ impl ConfigError {
     }
 }
 
+/// More than any configuration has.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// If the file can't be read, is no TOML, has an unknown key, or a value out of its range.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = crate::files::read_text(path, MOST_BYTES).map_err(|error| {
         ConfigError::new(format!(
             "The configuration file {} can't be read: {error}. Name an existing file with -c.",
             path.display()

@@ -126,7 +126,7 @@ impl Plugin {
             ),
             PluginFile::File(path) => {
                 let name = path.display().to_string();
-                let bytes = std::fs::read(path)
+                let bytes = crate::files::read(path, 1 << 30)
                     .map_err(|error| LoadError::Unreadable { path: name.clone(), reason: error.to_string() })?;
                 let digest = blake3::hash(&bytes).to_string();
                 (name, Cow::Owned(bytes), digest, false)

@@ -380,7 +380,7 @@ fn visible_headers(headers: &HeaderMap, token: Option<&Secret>) -> Vec<(String, 
 /// The certificates of a PEM file, to trust in place of the built-in roots.
 pub(crate) fn root_certificates(path: &Path) -> Result<RootCerts, Error> {
     let bad = |message: String| Error::new(ErrorKind::InvalidConfig, "ca-file", message);
-    let pem = std::fs::read(path)
+    let pem = crate::files::read(path, 16 << 20)
         .map_err(|error| bad(format!("The certificates in {} can't be read: {error}.", path.display())))?;
     let mut roots = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {

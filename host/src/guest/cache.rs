@@ -50,7 +50,7 @@ pub(super) fn store(folder: &Path, engine: &Engine, digest: &str, component: &Co
     let result = create_private(folder).and_then(|()| {
         let bytes = component.serialize().map_err(|error| std::io::Error::other(error.to_string()))?;
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = fs::File::create(&temporary)?;
+        let mut file = private(fs::OpenOptions::new().create(true).truncate(true).write(true)).open(&temporary)?;
         file.write_all(&bytes)?;
         // Under its name it is complete, also after a power cut.
         file.sync_all()?;
@@ -62,6 +62,18 @@ pub(super) fn store(folder: &Path, engine: &Engine, digest: &str, component: &Co
             "The compiled plugin can't be kept, so the next start compiles it again: {error}."
         );
     }
+}
+
+/// Lets a new file be read and written by its owner only, whatever the umask is.
+#[cfg(unix)]
+fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
+    options
 }
 
 #[cfg(unix)]
@@ -113,6 +125,12 @@ mod tests {
         assert!(load(&folder, &engine, "another").is_none());
 
         let path = file(&folder, &engine, "digest");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o077, 0);
+        }
         let whole = fs::read(&path).unwrap();
         let garbage: Vec<u8> = whole.iter().map(|byte| byte ^ 0x5a).collect();
         for damaged in [&whole[..0], &whole[..10], &whole[..whole.len() / 2], &garbage] {

@@ -347,6 +347,7 @@ impl Ledger {
     /// If SQLite fails; then nothing is stored.
     pub fn replayed(&self, replayed: &Replayed, marks: &[SinkMark], now_ms: u64) -> Result<(), LedgerError> {
         let mut connection = self.connection();
+        self.place.check(&connection)?;
         let mut store_all = || -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             for id in &replayed.done {

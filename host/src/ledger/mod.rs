@@ -9,14 +9,13 @@ mod dead_letters;
 mod drift;
 mod key_runs;
 mod keys;
+mod place;
 mod report;
 mod schema;
 mod sinks;
 mod suspects;
 mod untold;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +31,7 @@ pub use suspects::SuspectNote;
 pub use untold::Untold;
 
 use key_runs::KeyIndex;
+use place::Place;
 
 use crate::guest::{Discovery, Split, Unknown};
 
@@ -55,6 +55,18 @@ pub enum LedgerError {
         path: String,
         /// Who holds it, as far as known.
         holder: String,
+    },
+    /// Its file was deleted or replaced while it was in use.
+    #[error(
+        "The ledger in {path} was {what} by somebody else while it was in use. Nothing more is collected, since nothing could be remembered. {mend}"
+    )]
+    TakenAway {
+        /// The folder.
+        path: String,
+        /// `deleted` or `replaced`.
+        what: &'static str,
+        /// What to do.
+        mend: &'static str,
     },
     /// The ledger was written for another tenant or plugin, or by a newer version.
     #[error("{0}")]
@@ -174,8 +186,8 @@ pub struct Ledger {
     letter_limit: AtomicU64,
     letters_warned: AtomicBool,
     keys: Arc<KeyIndex>,
-    /// Held for as long as the ledger is open.
-    _lock: File,
+    /// Held for as long as the ledger is open, and left after the connections.
+    place: Place,
 }
 
 impl Ledger {
@@ -193,7 +205,7 @@ impl Ledger {
     /// # Errors
     /// If there is none, or it is in use.
     pub fn open_existing(folder: &Path) -> Result<Self, LedgerError> {
-        if !folder.join("ledger.sqlite").exists() {
+        if !folder.join(place::FILE).exists() {
             return Err(LedgerError::Unusable {
                 path: folder.display().to_string(),
                 reason: "there is no ledger in it yet".to_owned(),
@@ -203,12 +215,7 @@ impl Ledger {
     }
 
     fn open_as(folder: &Path, identity: Option<&str>) -> Result<Self, LedgerError> {
-        let unusable = |error: std::io::Error| LedgerError::Unusable {
-            path: folder.display().to_string(),
-            reason: error.to_string(),
-        };
-        std::fs::create_dir_all(folder).map_err(unusable)?;
-        let lock = lock(folder)?;
+        let place = Place::take(folder)?;
         let database = |error| database_error(folder, error);
         let mut connection = connect(folder).map_err(database)?;
         schema::prepare(&connection, identity).map_err(|error| match error {
@@ -225,7 +232,7 @@ impl Ledger {
             letter_limit: AtomicU64::new(u64::MAX),
             letters_warned: AtomicBool::new(false),
             keys: Arc::new(keys),
-            _lock: lock,
+            place,
         })
     }
 
@@ -278,6 +285,7 @@ impl Ledger {
     /// If SQLite fails; then nothing is stored.
     pub fn discovered(&self, stream: &str, found: &Discovery, now_ms: u64) -> Result<Vec<Split>, LedgerError> {
         let mut connection = self.connection();
+        self.place.check(&connection)?;
         let mut store = || -> rusqlite::Result<Vec<Split>> {
             let transaction = connection.transaction()?;
             let mut new = Vec::new();
@@ -361,6 +369,7 @@ impl Ledger {
     /// If SQLite fails; then nothing is stored, and what was delivered is delivered again after a restart.
     pub fn commit(&self, delivered: &[Delivered], marks: &[SinkMark], now_ms: u64) -> Result<(), LedgerError> {
         let mut connection = self.connection();
+        self.place.check(&connection)?;
         let mut store = || -> rusqlite::Result<u64> {
             let transaction = connection.transaction()?;
             let mut letter_bytes = 0;
@@ -378,6 +387,14 @@ impl Ledger {
         let letter_bytes = store().map_err(|error| self.error(error))?;
         self.letters_grew(letter_bytes);
         Ok(())
+    }
+
+    /// Looks whether the ledger's file is still where it was.
+    ///
+    /// # Errors
+    /// If somebody took it away.
+    pub fn check_place(&self) -> Result<(), LedgerError> {
+        self.place.check(&self.connection())
     }
 
     /// Notes that reading a split failed, and when to try again. `restart` forgets how far it had come.
@@ -518,7 +535,7 @@ fn add_counts(transaction: &rusqlite::Transaction<'_>, stream: &str, counts: &Co
 }
 
 fn connect(folder: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(folder.join("ledger.sqlite"))?;
+    let connection = Connection::open(folder.join(place::FILE))?;
     connection.busy_timeout(std::time::Duration::from_secs(30))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -526,30 +543,6 @@ fn connect(folder: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -1024)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
-}
-
-/// Takes the lock that keeps a second process out. It ends with the process, however that ends.
-fn lock(folder: &Path) -> Result<File, LedgerError> {
-    let path = folder.join("lock");
-    let unusable =
-        |error: std::io::Error| LedgerError::Unusable { path: folder.display().to_string(), reason: error.to_string() };
-    let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            let holder = holder.trim();
-            return Err(LedgerError::InUse {
-                path: folder.display().to_string(),
-                holder: if holder.is_empty() { String::new() } else { format!(" (process {holder})") },
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-    }
-    file.set_len(0).map_err(unusable)?;
-    write!(file, "{}", std::process::id()).map_err(unusable)?;
-    Ok(file)
 }
 
 fn database_error(folder: &Path, error: rusqlite::Error) -> LedgerError {

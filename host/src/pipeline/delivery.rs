@@ -54,6 +54,7 @@ fn work(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, inbox: &Recei
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
                 outputs.tick(&shared.patience, &shared.ledger)?;
+                shared.patience.attempt("Delivery", || shared.ledger.check_place())?;
                 gap_events::tell(shared, outputs, false)?;
                 sweep(shared, &mut swept);
                 watch.tell_daily();

@@ -75,6 +75,8 @@ impl Passing for LedgerError {
     fn next(&self) -> Next {
         match self {
             Self::LettersFull { .. } => Next::Mend,
+            // Waiting brings it back to nobody, and what is read meanwhile could not be remembered.
+            Self::TakenAway { .. } => Next::Never,
             _ => Next::Retry(None),
         }
     }

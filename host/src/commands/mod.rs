@@ -76,6 +76,7 @@ pub fn main() -> ExitCode {
     // Who tries the demonstration wants to see its events and its table.
     let usual = if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" };
     log_to_stderr(&cli.global, usual);
+    survive_size_limits();
     let result = match cli.command {
         Command::Demo(command) => command.run(&cli.global),
         Command::Run(command) => command.run(&cli.global),
@@ -95,6 +96,12 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Writing over the limit on the size of files then fails with an error, as on a full disk, and doesn't end the process.
+fn survive_size_limits() {
+    // Where that can't be, the process ends as it would have.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
 fn log_to_stderr(global: &Global, usual: &str) {

@@ -1,6 +1,6 @@
 //! From a file to a checked [`Config`]: every mistake is named with its place and its mend.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -150,7 +150,7 @@ fn check_sense(config: &Config) -> Result<(), ConfigError> {
     for (index, sink) in config.sinks.iter().enumerate() {
         check_sink(index, sink)?;
         let (place, what) = match (sink.kind, &sink.path, &sink.url) {
-            (SinkKind::File, Some(path), _) => (path.display().to_string(), "a file of its own"),
+            (SinkKind::File, Some(path), _) => (real(path).display().to_string(), "a file of its own"),
             (SinkKind::Http, _, Some(url)) => (url.clone(), "a `name` of its own"),
             _ => ("standard output".to_owned(), "a place of its own"),
         };
@@ -166,6 +166,15 @@ fn check_sense(config: &Config) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// A path without links and detours, as far as it is there, so that one file is found under two spellings.
+fn real(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
 fn check_sink(index: usize, sink: &SinkConfig) -> Result<(), ConfigError> {
@@ -290,6 +299,12 @@ mod tests {
             error("[[sinks]]\ntype = \"file\"\npath = \"x\"\n[[sinks]]\ntype = \"file\"\npath = \"x\"")
                 .contains("Two sinks")
         );
+        assert!(
+            error("[[sinks]]\ntype = \"file\"\npath = \"x\"\n[[sinks]]\ntype = \"file\"\npath = \"./src/../x\"")
+                .contains("Two sinks")
+        );
+        assert!(error("[[sinks]]\ntype = \"file\"\npath = \"x\"\nmode = \"rw\"").contains("`sinks.0.mode`"));
+        assert!(error("[[sinks]]\ntype = \"stdout\"\nmode = \"0600\"").contains("the key `mode`"));
         assert!(error("[[sinks]]\ntype = \"http\"").contains("has no `url`"));
         assert!(error("[[sinks]]\ntype = \"file\"\npath = \"x\"\nurl = \"https://x\"").contains("the key `url`"),);
         let http = "[[sinks]]\ntype = \"http\"\nurl = \"https://x.example\"\n";

@@ -90,6 +90,10 @@ pub struct SinkConfig {
     /// For `file`: the file to append to. Its folder has to exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// For `file`: the mode of a new file, in octal. The default is `0640`; the umask may take away from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^0?[0-7]{3}$"))]
+    pub mode: Option<String>,
     /// For `file`: when to begin a new file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<RotateConfig>,
@@ -142,6 +146,7 @@ impl SinkConfig {
             optional: false,
             compression: Compression::None,
             path: None,
+            mode: None,
             rotate: None,
             url: None,
             encoding: None,
@@ -159,9 +164,10 @@ impl SinkConfig {
     /// The keys that are set and belong to another kind of sink.
     pub(super) fn foreign_keys(&self) -> Vec<&'static str> {
         use SinkKind::{File, Http};
-        let keys: [(&str, bool, &[SinkKind]); 13] = [
+        let keys: [(&str, bool, &[SinkKind]); 14] = [
             ("compression", self.compression != Compression::None, &[File, Http]),
             ("path", self.path.is_some(), &[File]),
+            ("mode", self.mode.is_some(), &[File]),
             ("rotate", self.rotate.is_some(), &[File]),
             ("url", self.url.is_some(), &[Http]),
             ("encoding", self.encoding.is_some(), &[Http]),

@@ -37,7 +37,8 @@ pub(super) fn run(shared: &Shared, mut outputs: Outputs, inbox: &Receiver<Delive
     let ended = work(shared, &mut outputs, &mut watch, inbox);
     watch.tell();
     match ended {
-        Ok(()) | Err(Halt::Stopped) => {}
+        Ok(()) => outputs.rest(&shared.ledger),
+        Err(Halt::Stopped) => {}
         Err(Halt::Failed(error)) => {
             shared.fail(error);
             shared.queue.wake();

@@ -6,12 +6,12 @@
 
 use std::time::Instant;
 
-use super::now_ms;
 use super::patience::{Halt, Patience, Telling};
 use super::reading::pause;
+use super::{RunError, now_ms};
 use crate::config::SinkFormat;
 use crate::ledger::{DeadLetter, Ledger, SinkMark};
-use crate::sinks::{Output, Receipt, Refused, SinkError};
+use crate::sinks::{Coming, Output, Receipt, Refused, SinkError};
 
 /// The lines of one stream that go out together.
 pub(super) struct Part<'a> {
@@ -47,11 +47,13 @@ struct Lane {
     telling: Telling,
     /// Lines that it missed in this row.
     missed: u64,
+    /// Where the sink stands, as long as that isn't committed.
+    owed: Option<SinkMark>,
 }
 
 impl Outputs {
     /// Sets every sink to where it stood at the last commit.
-    pub(super) fn resume(outputs: Vec<Output>, ledger: &Ledger) -> Result<Self, super::RunError> {
+    pub(super) fn resume(outputs: Vec<Output>, ledger: &Ledger) -> Result<Self, RunError> {
         let mut lanes = Vec::new();
         for mut output in outputs {
             let position = ledger.position(output.sink.name())?;
@@ -60,7 +62,14 @@ impl Outputs {
             if let Some(start) = output.sink.resume(position.as_deref())? {
                 ledger.commit(&[], &[SinkMark::position(output.sink.name(), start)], now_ms())?;
             }
-            lanes.push(Lane { output, failures: 0, not_before: None, telling: Telling::default(), missed: 0 });
+            lanes.push(Lane {
+                output,
+                failures: 0,
+                not_before: None,
+                telling: Telling::default(),
+                missed: 0,
+                owed: None,
+            });
         }
         lanes.sort_by_key(|lane| (lane.output.optional, !lane.output.sink.takes_back()));
         Ok(Self { lanes })
@@ -86,9 +95,25 @@ impl Outputs {
         self.lanes.iter().filter_map(|lane| lane.output.sink.interrupter()).collect()
     }
 
-    /// Lets sinks do what is to be done between deliveries, such as a rotation.
+    /// Lets sinks do what is to be done between deliveries, such as a rotation. Everything delivered is committed.
     pub(super) fn tick(&mut self, patience: &Patience, ledger: &Ledger) -> Result<(), Halt> {
-        self.lanes.iter_mut().try_for_each(|lane| lane.prepare(patience, ledger))
+        for lane in &mut self.lanes {
+            if lane.output.optional {
+                lane.try_ready(Coming::Nothing, patience, ledger)?;
+            } else {
+                patience.attempt("Delivery", || lane.ready(Coming::Nothing, ledger))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last look at the sinks of a run, after everything delivered was committed. What fails then does no harm.
+    pub(super) fn rest(&mut self, ledger: &Ledger) {
+        for lane in &mut self.lanes {
+            if let Err(error) = lane.ready(Coming::Nothing, ledger) {
+                tracing::warn!(sink = lane.output.sink.name(), "A last look at this sink failed: {error}");
+            }
+        }
     }
 
     /// Delivers a group to the sinks, or to the one named only, which then has to take it.
@@ -118,12 +143,14 @@ impl Outputs {
             if blocks.is_empty() {
                 continue;
             }
-            lane.prepare(patience, ledger)?;
             let (receipt, missed) = if lane.output.optional && only.is_none() {
-                lane.try_once(&blocks)
+                lane.try_once(&blocks, patience, ledger)?
             } else {
-                let sink = &mut lane.output.sink;
-                (patience.attempt("Delivery", || sink.deliver(&blocks))?, 0)
+                let attempt = || -> Result<Receipt, RunError> {
+                    lane.ready(Coming::Delivery, ledger)?;
+                    Ok(lane.output.sink.deliver(&blocks)?)
+                };
+                (patience.attempt("Delivery", attempt)?, 0)
             };
             let lines: u64 = blocks.iter().map(|block| count(block)).sum();
             handed.marks.push(SinkMark {
@@ -140,33 +167,40 @@ impl Outputs {
 }
 
 impl Lane {
-    fn prepare(&mut self, patience: &Patience, ledger: &Ledger) -> Result<(), Halt> {
-        let position = if self.output.optional {
-            if self.rests() {
-                return Ok(());
-            }
-            match self.output.sink.prepare(now_ms()) {
-                Ok(position) => position,
-                Err(error) => {
-                    self.failed(&error);
-                    return Ok(());
-                }
-            }
-        } else {
-            let sink = &mut self.output.sink;
-            patience.attempt("Delivery", || sink.prepare(now_ms()))?
-        };
-        let Some(position) = position else { return Ok(()) };
-        let mark = SinkMark::position(self.output.sink.name(), position);
-        patience.attempt("Delivery", || ledger.commit(&[], std::slice::from_ref(&mark), now_ms()))
+    /// Lets the sink look at its destination, and commits where it stands if that is another place now.
+    fn ready(&mut self, coming: Coming, ledger: &Ledger) -> Result<(), RunError> {
+        if let Some(position) = self.output.sink.prepare(now_ms(), coming)? {
+            self.owed = Some(SinkMark::position(self.output.sink.name(), position));
+        }
+        if let Some(mark) = &self.owed {
+            ledger.commit(&[], std::slice::from_ref(mark), now_ms())?;
+            self.owed = None;
+        }
+        Ok(())
+    }
+
+    /// The same for an optional sink, whose own failures hold nothing up. Says whether it can be asked.
+    fn try_ready(&mut self, coming: Coming, patience: &Patience, ledger: &Ledger) -> Result<bool, Halt> {
+        if self.rests() {
+            return Ok(false);
+        }
+        let outcome = patience.attempt("Delivery", || match self.ready(coming, ledger) {
+            Ok(()) => Ok(None),
+            Err(RunError::Sink(error)) => Ok(Some(error)),
+            Err(error) => Err(error),
+        })?;
+        if let Some(error) = &outcome {
+            self.failed(error);
+        }
+        Ok(outcome.is_none())
     }
 
     /// Asks an optional sink once, unless it failed a moment ago. Returns what it took, and how many lines it missed.
-    fn try_once(&mut self, blocks: &[&[u8]]) -> (Receipt, u64) {
+    fn try_once(&mut self, blocks: &[&[u8]], patience: &Patience, ledger: &Ledger) -> Result<(Receipt, u64), Halt> {
         let lines: u64 = blocks.iter().map(|block| count(block)).sum();
-        if self.rests() {
+        if !self.try_ready(Coming::Delivery, patience, ledger)? {
             self.missed += lines;
-            return (Receipt::default(), lines);
+            return Ok((Receipt::default(), lines));
         }
         match self.output.sink.deliver(blocks) {
             Ok(receipt) => {
@@ -181,14 +215,14 @@ impl Lane {
                 self.not_before = None;
                 self.telling = Telling::default();
                 self.missed = 0;
-                (receipt, 0)
+                Ok((receipt, 0))
             }
             Err(error) => {
                 let given_up = self.output.sink.give_up();
                 let missed = lines - given_up.settled as u64;
                 self.missed += missed;
                 self.failed(&error);
-                (Receipt { position: None, refused: given_up.refused }, missed)
+                Ok((Receipt { position: None, refused: given_up.refused }, missed))
             }
         }
     }

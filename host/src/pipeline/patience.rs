@@ -82,6 +82,20 @@ impl Passing for LedgerError {
     }
 }
 
+impl Passing for RunError {
+    fn next(&self) -> Next {
+        match self {
+            Self::Sink(error) => error.next(),
+            Self::Ledger(error) => error.next(),
+            _ => Next::Never,
+        }
+    }
+
+    fn progressed(&self) -> bool {
+        matches!(self, Self::Sink(error) if error.progressed())
+    }
+}
+
 impl Patience {
     /// Attempts something until it succeeds, or there is no sense in going on.
     /// `what` is what waits for it, as the first word of a sentence.

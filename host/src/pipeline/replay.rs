@@ -84,7 +84,7 @@ impl Replay {
             if group.iter().map(|letter| letter.letter.raw.len()).sum::<usize>() >= GROUP_BYTES {
                 let group = std::mem::take(group);
                 if work.replay(&way, group)? {
-                    return Ok(work.summary);
+                    return Ok(work.end());
                 }
             }
         }
@@ -93,7 +93,7 @@ impl Replay {
                 break;
             }
         }
-        Ok(work.summary)
+        Ok(work.end())
     }
 }
 
@@ -108,6 +108,14 @@ struct Work {
 }
 
 impl Work {
+    /// What came of it, after the sinks looked at their destinations once more.
+    fn end(mut self) -> ReplaySummary {
+        if !self.summary.stopped {
+            self.outputs.rest(&self.ledger);
+        }
+        self.summary
+    }
+
     /// Replays letters that go the same way. True if it was asked to stop.
     fn replay(&mut self, way: &Way, letters: Vec<StoredLetter>) -> Result<bool, RunError> {
         let mut leave = |reason: String| {

@@ -85,6 +85,15 @@ pub struct GivenUp {
     pub refused: Vec<Refused>,
 }
 
+/// What comes next for a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coming {
+    /// A delivery.
+    Delivery,
+    /// Nothing for a while.
+    Nothing,
+}
+
 /// Ends what a sink waits for, from another thread.
 pub type Interrupter = Box<dyn Fn() + Send + Sync>;
 
@@ -106,17 +115,18 @@ pub trait Sink: Send {
     /// If the sink can't go there.
     fn resume(&mut self, position: Option<&str>) -> Result<Option<String>, SinkError>;
 
-    /// Called between deliveries, also when there is nothing to deliver: the moment for a rotation. Everything
-    /// delivered so far is committed. A position that it returns is committed before the next delivery.
+    /// Called before each attempt of a delivery, and now and then when there is nothing to deliver: the moment for a look
+    /// at what others did to the destination, and for a rotation. What was confirmed so far is committed. A position that
+    /// it returns is committed before anything else.
     ///
     /// # Errors
     /// If that failed; it is called again.
-    fn prepare(&mut self, _now_ms: u64) -> Result<Option<String>, SinkError> {
+    fn prepare(&mut self, _now_ms: u64, _coming: Coming) -> Result<Option<String>, SinkError> {
         Ok(None)
     }
 
     /// Delivers blocks of whole lines, and returns once each line is safe or refused. After an error it is called
-    /// again with the same blocks, and goes on where it was, or [`Sink::give_up`] is.
+    /// again with the same blocks, and goes on where it was, or [`Sink::give_up`] is. [`Sink::prepare`] comes first.
     ///
     /// # Errors
     /// If not every line can be delivered now.

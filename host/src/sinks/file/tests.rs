@@ -6,9 +6,16 @@ use super::*;
 use crate::config::SinkKind;
 use crate::sinks::compression::expand;
 
-/// Lets one of the coming steps of a disk fail.
+#[path = "touched_tests.rs"]
+mod touched_tests;
+
+/// Lets one of the coming steps of a disk fail, or something happen before it.
 #[derive(Default)]
-pub(in crate::sinks::file) struct Faults(Mutex<Option<Fault>>);
+pub(in crate::sinks::file) struct Faults {
+    fault: Mutex<Option<Fault>>,
+    /// After how many steps it happens.
+    action: Mutex<Option<(u32, Box<dyn FnOnce() + Send>)>>,
+}
 
 #[derive(Clone, Copy)]
 struct Fault {
@@ -20,7 +27,13 @@ struct Fault {
 
 impl Faults {
     pub(in crate::sinks::file) fn step(&self) -> io::Result<()> {
-        let mut fault = self.0.lock().unwrap();
+        let mut action = self.action.lock().unwrap();
+        match action.take() {
+            Some((0, act)) => act(),
+            Some((steps, act)) => *action = Some((steps - 1, act)),
+            None => {}
+        }
+        let mut fault = self.fault.lock().unwrap();
         match &mut *fault {
             None => Ok(()),
             Some(Fault { steps: 0, dead }) => {
@@ -46,7 +59,7 @@ fn plain(path: &Path) -> FileSink {
 }
 
 fn deliver(sink: &mut FileSink, text: &str) -> String {
-    sink.prepare(1).unwrap();
+    sink.prepare(1, Coming::Delivery).unwrap();
     sink.deliver(&[text.as_bytes()]).unwrap().position.unwrap()
 }
 
@@ -84,6 +97,7 @@ fn a_file_that_was_there_before_is_kept() {
     let mut sink = plain(&path);
     sink.resume(None).unwrap();
     assert_eq!(Mark::parse(&deliver(&mut sink, "after\n")).unwrap().length, 13);
+    drop(sink);
     assert_eq!(content(&path, Compression::None), "before\nafter\n");
     // A position as earlier versions kept it.
     let mut sink = plain(&path);
@@ -99,7 +113,8 @@ fn a_full_disk_is_told_and_what_was_half_written_is_cut_off() {
     sink.resume(None).unwrap();
     deliver(&mut sink, "one\n");
     for steps in 0..2 {
-        *sink.disk.faults.0.lock().unwrap() = Some(Fault { steps, dead: false });
+        sink.prepare(1, Coming::Delivery).unwrap();
+        *sink.disk.faults.fault.lock().unwrap() = Some(Fault { steps, dead: false });
         let error = sink.deliver(&[b"two, and more of it\n"]).unwrap_err();
         assert!(error.message.contains("is full. Nothing is lost: free some space"), "{error}");
         assert_eq!(error.trouble, Trouble::Passing(None));
@@ -136,20 +151,26 @@ fn files_rotate_by_age_and_only_some_are_kept() {
     sink.resume(None).unwrap();
     let mut now = 1_777_863_721_000;
     for number in 0..5 {
-        assert_eq!(sink.prepare(now).unwrap(), None, "an empty file is not rotated");
+        let rotated = |sink: &mut FileSink, now| {
+            let before = sink.mark.sequence;
+            sink.prepare(now, Coming::Delivery).unwrap();
+            sink.mark.sequence > before
+        };
+        assert!(!rotated(&mut sink, now), "an empty file is not rotated");
         sink.deliver(&[format!("{number}\n").as_bytes()]).unwrap();
-        assert_eq!(sink.prepare(now + 9 * 60_000).unwrap(), None);
+        assert!(!rotated(&mut sink, now + 9 * 60_000));
         now += 3_600_000;
-        assert!(sink.prepare(now).unwrap().is_some());
+        assert!(rotated(&mut sink, now));
     }
     assert_eq!(content(&path, Compression::None), "3\n4\n");
+    drop(sink);
 
     let rotate = RotateConfig { max_age_minutes: Some(10), keep_days: Some(1), ..RotateConfig::default() };
     let mut sink = FileSink::open(&config(&path, Compression::None, Some(rotate))).unwrap();
     sink.resume(None).unwrap();
-    sink.prepare(now).unwrap();
+    sink.prepare(now, Coming::Delivery).unwrap();
     sink.deliver(&[b"5\n"]).unwrap();
-    sink.prepare(now + 24 * 3_600_000 - 1000).unwrap();
+    sink.prepare(now + 24 * 3_600_000 - 1000, Coming::Delivery).unwrap();
     assert_eq!(content(&path, Compression::None), "4\n5\n");
 }
 
@@ -210,8 +231,8 @@ impl Host<'_> {
             Event::Dies(steps) => (Some(steps), true),
             _ => (None, false),
         };
-        *sink.disk.faults.0.lock().unwrap() = steps.map(|steps| Fault { steps, dead });
-        let prepared = sink.prepare(now);
+        *sink.disk.faults.fault.lock().unwrap() = steps.map(|steps| Fault { steps, dead });
+        let prepared = sink.prepare(now, Coming::Delivery);
         match prepared {
             Err(_) => {
                 if dead {

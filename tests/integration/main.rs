@@ -18,3 +18,4 @@ mod receiver;
 mod restarts;
 mod scenarios;
 mod sinks;
+mod touched_files;

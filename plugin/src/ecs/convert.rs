@@ -49,8 +49,15 @@ impl<'e> Document<'e> {
     fn extend(&mut self, field: &'static str, values: Vec<Value<'e>>) {
         let items = self.list(field);
         let mut texts: BTreeSet<&'e str> = items.iter().filter_map(borrowed).collect();
+        let mut numbers: BTreeSet<i64> = items.iter().filter_map(Value::as_int).collect();
         for value in values {
-            if borrowed(&value).map_or_else(|| !items.contains(&value), |text| texts.insert(text)) {
+            // Values that go into lists borrow their text or are numbers.
+            let new = match (borrowed(&value), value.as_int()) {
+                (Some(text), _) => texts.insert(text),
+                (None, Some(number)) => numbers.insert(number),
+                (None, None) => !items.contains(&value),
+            };
+            if new {
                 items.push(value);
             }
         }

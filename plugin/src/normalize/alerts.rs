@@ -5,6 +5,7 @@
 
 use super::{
     context::Context,
+    distinct,
     event::{Attributes, Event, Present, Value, attr, object},
     evidence, findings,
     record::{Node, Object},
@@ -173,13 +174,9 @@ fn write_verdict<'r>(event: &mut Event<'r>, record: &'r Object<'r>) {
 }
 
 fn types<'r>(record: &'r Object<'r>, category: Option<&'r str>) -> Vec<&'r str> {
-    let mut types: Vec<&'r str> = category.into_iter().collect();
-    for one in findings::take_texts(record, "categories") {
-        if !types.contains(&one) {
-            types.push(one);
-        }
-    }
-    types
+    let mut types = distinct::texts();
+    category.into_iter().chain(findings::take_texts(record, "categories")).for_each(|one| types.add(one));
+    types.into_items()
 }
 
 /// The names of ATT&CK tactics as alerts write them, and as ATT&CK does.
@@ -263,16 +260,16 @@ fn comments<'r>(record: &'r Object<'r>) -> String {
 
 /// Evidence, and the resources and malware that it names.
 fn write_evidence<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>) {
-    let (mut evidences, mut resources, mut malware) = (Vec::new(), Vec::<Value<'r>>::new(), Vec::new());
+    let (mut evidences, mut resources, mut malware) = (Vec::new(), distinct::values(), distinct::values());
     let threat = record.take_str("threatDisplayName").or_else(|| record.take_str("threatFamilyName"));
-    malware.extend(threat.map(findings::malware).and_then(Present::present));
+    threat.map(findings::malware).and_then(Present::present).into_iter().for_each(|threat| malware.add(threat));
     for item in record.items("evidence").iter().filter_map(Node::as_object) {
         let found = evidence::read(context, item);
         evidences.extend(found.evidence);
-        resources.extend(found.resource.and_then(Present::present).filter(|r| !resources.contains(r)));
-        malware.extend(found.malware.and_then(Present::present).filter(|m| !malware.contains(m)));
+        found.resource.and_then(Present::present).into_iter().for_each(|resource| resources.add(resource));
+        found.malware.and_then(Present::present).into_iter().for_each(|one| malware.add(one));
     }
     event.set(attr::EVIDENCES, evidences);
-    event.set(attr::RESOURCES, resources);
-    event.set(attr::MALWARE, malware);
+    event.set(attr::RESOURCES, resources.into_items());
+    event.set(attr::MALWARE, malware.into_items());
 }

@@ -21,9 +21,6 @@ use super::{
 /// Parameters that name who gets or loses a right. Role assignments name the assignee's kind.
 const ASSIGNEES: [&str; 5] = ["User", "Trustee", "Member", "SecurityGroup", "App"];
 
-/// From more members than this on there is one event for all, so that a long list isn't copied into as many events.
-const MAX_MEMBERS: usize = 256;
-
 /// A record of a cmdlet.
 pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.rule.class_uid {
@@ -124,7 +121,7 @@ fn group<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<
     group.set(attr::TYPE, noun(context.operation).trim_end_matches("Member").trim_end_matches("Links"));
     event.set(attr::GROUP, group);
     event.set(attr::PRIVILEGES, parameter(record, "LinkType").filter(|_| with_members).map(list).unwrap_or_default());
-    if !with_members || members.is_empty() || members.len() > MAX_MEMBERS {
+    if !with_members || members.is_empty() || !context.has_room_for(members.len()) {
         return Some(vec![event]);
     }
     let of_member = |member: &&'r str| {
@@ -260,7 +257,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::normalize::Normalizer;
+    use crate::normalize::{Normalizer, context::MAX_MEMBERS};
 
     #[test]
     fn nouns_and_names() {

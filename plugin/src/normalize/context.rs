@@ -17,8 +17,8 @@ use super::{
     Settings,
     event::{Attributes, Event, Members, Present, Value, attr, object, trimmed},
     message,
-    record::{Node, Object},
-    rest::{self, Converter, push_hex},
+    record::{Member, Node, Object},
+    rest::{self, Converter, Redacted, push_hex},
     streams,
     tables::{self, Known, RecordType, Rule},
     times, users,
@@ -42,6 +42,13 @@ pub struct Batch<'s> {
 /// What an envelope depends on besides the batch: the tenant, the product, its feature's name and id, and the version. Empty where the
 /// record doesn't say.
 type Origin<T> = [T; 5];
+
+/// From more members than this on there is one event for all, so that a long list isn't copied into as many events.
+pub const MAX_MEMBERS: usize = 256;
+/// So many bytes may what is left of the record take in all events together.
+const MAX_OF_MEMBERS: usize = 8 << 20;
+/// So many times the bytes of a large record its events take at most.
+const MAX_GROWTH: usize = 6;
 
 /// So many envelopes are remembered.
 const MAX_ENVELOPES: usize = 16;
@@ -97,7 +104,7 @@ pub struct Context<'r> {
     feature: Option<Cow<'r, str>>,
     feature_uid: Option<Cow<'r, str>>,
     correlation: Option<&'r str>,
-    redacted: RefCell<Vec<String>>,
+    redacted: RefCell<Redacted>,
 }
 
 impl<'r> Context<'r> {
@@ -231,6 +238,16 @@ impl<'r> Context<'r> {
         rest::untangle(text, self.arena)
     }
 
+    /// Whether there can be an event for each of so many members of the record: they are few, and so is what all of these events say.
+    pub fn has_room_for(&self, members: usize) -> bool {
+        members <= MAX_MEMBERS && members * self.line.len() <= MAX_OF_MEMBERS
+    }
+
+    /// The bytes of the record.
+    pub fn size(&self) -> usize {
+        self.line.len()
+    }
+
     /// Keeps a text that was put together, so that it lives as long as the record.
     pub fn hold(&self, text: &str) -> &'r str {
         self.arena.alloc_str(text)
@@ -242,8 +259,10 @@ impl<'r> Context<'r> {
 
     fn converted<T>(&self, convert: impl FnOnce(&mut Converter<'r, 'r>) -> T) -> T {
         let mut converter = self.converter();
+        // What was redacted before, so that each path is told once.
+        converter.redacted = self.redacted.take();
         let value = convert(&mut converter);
-        self.redacted.borrow_mut().append(&mut converter.redacted);
+        self.redacted.replace(converter.redacted);
         value
     }
 
@@ -263,9 +282,7 @@ impl<'r> Context<'r> {
     /// Takes what no rule took of an object, and converts it as [`Self::value`] does. `name` is where it was found.
     pub fn take_rest(&self, name: &'r str, object: &'r Object<'r>) -> Members<'r> {
         let rest = self.converted(|converter| converter.rest_at(name, object));
-        object.members().iter().for_each(|member| {
-            object.take(member.name);
-        });
+        object.members().iter().for_each(Member::take);
         rest
     }
 
@@ -284,14 +301,17 @@ impl<'r> Context<'r> {
     /// Finishes the events of the record: the envelope of each, and what is left of the record; and writes them, one a line.
     ///
     /// # Errors
-    /// If an event doesn't pass its schema. What `out` holds behind its earlier length is then void.
+    /// If an event doesn't pass its schema, or the events are too large for the record. What `out` holds behind its earlier length is then void.
     pub fn finish(&self, events: Vec<Event<'r>>, record: &'r Object<'r>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let rest = self.converted(|converter| converter.rest(record));
         let redacted = self.redacted.take();
+        let redacted = redacted.paths();
         // The record's bytes tell its events from all others; the id is among them.
         let digest = xxh3_128(self.line).to_be_bytes();
         let raw = self.settings.raw.then(|| self.raw(record, !redacted.is_empty()));
         let envelope = self.envelope()?;
+        // A text that a mapping puts beside each item of a list makes an event that grows with the square of its record.
+        let limit = out.len() + (self.line.len() * MAX_GROWTH).max(MAX_OF_MEMBERS);
         let last = events.len().saturating_sub(1);
         let mut rest = Some(rest);
         for (index, mut event) in events.into_iter().enumerate() {
@@ -303,11 +323,11 @@ impl<'r> Context<'r> {
                 write_raw(&mut event, raw);
             }
             if !redacted.is_empty() {
-                event.keep("_redacted", redacted.clone());
+                event.keep("_redacted", redacted.to_vec());
             }
             let rest = if index == last { rest.take() } else { rest.clone() };
             event.leave(rest.unwrap_or_default());
-            write::event(event, &envelope, self.settings.observables, out)?;
+            write::event(event, &envelope, self.settings.observables, limit, out)?;
             out.push(b'\n');
         }
         Ok(())

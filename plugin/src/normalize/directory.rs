@@ -100,7 +100,7 @@ fn class<'r>(
 fn can_fill(class: u32, change: &Change<'_>) -> bool {
     match class {
         3001 => change.user().is_some(),
-        3005 => !change.privileges.is_empty() && change.grantee().is_some(),
+        3005 => !change.privileges.items().is_empty() && change.grantee().is_some(),
         3006 => change.group().is_some() || change.group_id.is_some() || change.group_name.is_some(),
         3002 => change.user().is_some(),
         _ => true,
@@ -160,7 +160,7 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
         3005 => {
             let grantee = change.grantee();
             event.set(attr::USER, grantee.map(|user| spent(user, user.user())));
-            event.set(attr::PRIVILEGES, change.privileges.clone());
+            event.set(attr::PRIVILEGES, change.privileges.items().to_vec());
             let others = change.targets.iter().filter(|t| grantee.is_none_or(|g| !std::ptr::eq(*t, g)));
             let mut resources: Vec<Attributes> = others.map(|t| spent(t, t.resource(1))).collect();
             resources.extend(change.role());
@@ -173,7 +173,7 @@ fn write_objects<'r>(context: &Context<'r>, event: &mut Event<'r>, change: &Chan
             group.set_if_absent(attr::UID, change.group_id);
             group.set_if_absent(attr::NAME, change.group_name);
             event.set(attr::GROUP, group);
-            event.set(attr::PRIVILEGES, change.privileges.clone());
+            event.set(attr::PRIVILEGES, change.privileges.items().to_vec());
         }
         _ => write_entity(context, event, change),
     }

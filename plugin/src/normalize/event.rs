@@ -4,6 +4,7 @@
 //! these sets nothing. The names next to numbers are derived here; `metadata.profiles` and `observables` when the event is written.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use m365_schemas::event::{self, Class, Property};
 pub use m365_schemas::event::{Attribute, Definition, attr, object};
@@ -89,6 +90,11 @@ impl<'r> Members<'r> {
         self.0.iter_mut().find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
+    /// The values of all members, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value<'r>> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     /// Takes a member away.
     pub fn remove(&mut self, name: &str) -> Option<Value<'r>> {
         let index = self.0.iter().position(|(n, _)| n == name)?;
@@ -116,7 +122,64 @@ impl<'r> IntoIterator for Members<'r> {
 
 impl<'r> Extend<(Cow<'r, str>, Value<'r>)> for Members<'r> {
     fn extend<I: IntoIterator<Item = (Cow<'r, str>, Value<'r>)>>(&mut self, members: I) {
-        members.into_iter().for_each(|(name, value)| self.insert(name, value));
+        let mut all = Gathered::from(std::mem::take(self));
+        for (name, value) in members {
+            match all.get_mut(&name) {
+                Some(earlier) => *earlier = value,
+                None => all.push(name, value),
+            }
+        }
+        *self = all.into();
+    }
+}
+
+/// Members that are being put together out of a list of any length, in which names repeat.
+#[derive(Debug, Default)]
+pub struct Gathered<'r> {
+    members: Members<'r>,
+    /// Where the members are, from [`FEW`] on.
+    places: BTreeMap<Cow<'r, str>, usize>,
+}
+
+/// So many are looked through faster one by one.
+pub(super) const FEW: usize = 32;
+
+impl<'r> Gathered<'r> {
+    /// The value of a member that was added.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value<'r>> {
+        if self.members.0.len() <= FEW {
+            return self.members.get_mut(name);
+        }
+        let place = *self.places.get(name)?;
+        self.members.0.get_mut(place).map(|(_, value)| value)
+    }
+
+    /// Adds a member whose name is known to be new.
+    pub fn push(&mut self, name: Cow<'r, str>, value: Value<'r>) {
+        self.members.0.push((name, value));
+        let length = self.members.0.len();
+        if length > FEW {
+            // The first ones as well, once there are more than a few.
+            let from = if self.places.is_empty() { 0 } else { length - 1 };
+            let new = self.members.0[from..].iter().zip(from..).map(|((name, _), place)| (name.clone(), place));
+            self.places.extend(new);
+        }
+    }
+}
+
+impl<'r> From<Members<'r>> for Gathered<'r> {
+    fn from(members: Members<'r>) -> Self {
+        let mut places = BTreeMap::new();
+        if members.0.len() > FEW {
+            places.extend(members.0.iter().zip(0..).map(|((name, _), place)| (name.clone(), place)));
+        }
+        Self { members, places }
+    }
+}
+
+impl<'r> From<Gathered<'r>> for Members<'r> {
+    fn from(gathered: Gathered<'r>) -> Self {
+        gathered.members
     }
 }
 
@@ -430,8 +493,10 @@ impl<'r> Event<'r> {
             self.unmapped = rest;
             return;
         }
+        // What was kept are a few names of ours; the rest has each name once.
+        let kept = self.unmapped.0.len();
         for (name, value) in rest {
-            if self.unmapped.get(&name).is_none() {
+            if !self.unmapped.0[..kept].iter().any(|(earlier, _)| *earlier == name) {
                 self.unmapped.push(name, value);
             }
         }

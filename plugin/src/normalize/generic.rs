@@ -53,6 +53,11 @@ pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> 
     vec![event]
 }
 
+/// A record that is too large for its own mapping: what it is, and all of it as it came. Base Event, since nothing more was looked at.
+pub fn map_whole<'r>(context: &Context<'r>) -> Vec<Event<'r>> {
+    vec![Event::new(0, 0, context.operation)]
+}
+
 /// The type of a managed entity by its kind in words: OCSF's own number if it has one, else Other with the words; Unknown for none.
 pub fn write_entity_type<'r>(entity: &mut Attributes<'r>, kind: Option<&str>) {
     let id = match kind {

@@ -38,6 +38,7 @@ pub fn of<'r>(context: &Context<'r>, record: &'r Object<'r>, event: &Event<'r>) 
         6001 => web(&mut words, context, record, event),
         6002 => app(&mut words, context, record, event),
         6006 => file(&mut words, context, record, event),
+        0 => whole(&mut words, context),
         2004 => return findings::alert(words, context, event),
         2006 => return findings::dlp(words, context, event),
         _ => api(&mut words, context, event),
@@ -383,6 +384,12 @@ fn file<'r>(words: &mut Words, context: &Context<'r>, record: &'r Object<'r>, ev
         words.say(", which holds ").name(malware);
     }
     end(words, event);
+}
+
+/// A record of which nothing was looked at but its operation.
+fn whole(words: &mut Words, context: &Context<'_>) {
+    words.name(if context.operation.is_empty() { "an operation without a name" } else { context.operation });
+    words.say(" in a record of ").say(&context.size().to_string()).say(" bytes, which is too large to be read as more");
 }
 
 fn api(words: &mut Words, context: &Context<'_>, event: &Event<'_>) {

@@ -57,6 +57,7 @@ pub mod copilot;
 pub mod defender;
 pub mod directory;
 pub mod dispatch;
+pub mod distinct;
 pub mod dlp;
 pub mod drift;
 pub mod event;
@@ -93,6 +94,7 @@ use context::{Batch, Context};
 use drift::{Drift, Unknown};
 use record::Node;
 use rest::Redact;
+use write::Fault;
 
 /// What the configuration says about normalising.
 #[derive(Debug, Clone)]
@@ -150,6 +152,18 @@ pub struct Reject {
     /// The same in a sentence, with the place in the record or event; it holds no values.
     pub message: String,
 }
+
+/// Why a record gave no event.
+struct Refused {
+    code: &'static str,
+    message: String,
+    /// Whether it was only too large for its own mapping.
+    too_large: bool,
+}
+
+/// The largest record that goes through its own mapping, in bytes. A larger one is kept whole in the weakest event that is true of it: the
+/// tree of its values takes most of a component's memory, and nobody reads a million entries.
+const MAX_MAPPED: usize = 8 << 20;
 
 /// The name of a stream that doesn't exist.
 #[derive(Debug, PartialEq, Eq)]
@@ -222,7 +236,8 @@ impl Normalizer {
         let stream = crate::streams::find(stream).ok_or_else(|| UnknownStream(stream.to_owned()))?;
         let batch = Batch::new(&self.settings, stream, now_ms);
         // The events of short records are three to four times as long; a record of many megabytes must not ask for as much.
-        let room = ndjson.len() * 3 + ndjson.len().min(1 << 20);
+        let room =
+            if ndjson.len() > MAX_MAPPED { ndjson.len() * 5 / 4 } else { ndjson.len() * 3 + ndjson.len().min(1 << 20) };
         let mut output = Output { data: Vec::with_capacity(room), ..Output::default() };
         if ndjson.is_empty() {
             return Ok(output);
@@ -235,12 +250,17 @@ impl Normalizer {
             let line = &body[begin..end];
             begin = end + 1;
             let start = output.data.len();
-            let result = self.line(&batch, &arena, line, &mut output.data, &mut drift);
+            let mut result = self.line(&batch, &arena, line, line.len() > MAX_MAPPED, &mut output.data, &mut drift);
             // Its memory serves the next record.
             arena.reset();
+            if let Err(Refused { too_large: true, .. }) = result {
+                output.data.truncate(start);
+                result = self.line(&batch, &arena, line, true, &mut output.data, &mut Drift::default());
+                arena.reset();
+            }
             match result {
                 Ok(events) => output.events += events,
-                Err((code, message)) => {
+                Err(Refused { code, message, .. }) => {
                     // All events of a record or none.
                     output.data.truncate(start);
                     output.rejects.push(Reject { index: u32::try_from(index).unwrap_or(u32::MAX), code, message });
@@ -251,35 +271,42 @@ impl Normalizer {
         Ok(output)
     }
 
-    /// One record to its events; gives their number.
+    /// One record to its events; gives their number. `whole`: without its own mapping, as a record that is too large for it.
     fn line(
         &self,
         batch: &Batch<'_>,
         arena: &Bump,
         line: &[u8],
+        whole: bool,
         out: &mut Vec<u8>,
         drift: &mut Drift,
-    ) -> Result<u32, (&'static str, String)> {
+    ) -> Result<u32, Refused> {
+        let refused = |code, message| Refused { code, message, too_large: false };
         if line.iter().all(u8::is_ascii_whitespace) {
-            return Err(("empty", "the line is empty".to_owned()));
+            return Err(refused("empty", "the line is empty".to_owned()));
         }
-        let node = parse::parse(line, arena).map_err(|e| ("invalid-json", format!("the line is not JSON: {e}")))?;
+        let node =
+            parse::parse(line, arena).map_err(|e| refused("invalid-json", format!("the line is not JSON: {e}")))?;
         let Node::Object(record) = &node else {
-            return Err(("not-an-object", format!("the record is {} instead of an object", node.kind())));
+            return Err(refused("not-an-object", format!("the record is {} instead of an object", node.kind())));
         };
-        check(batch.stream().family(), &node).map_err(|reason| ("invalid-record", reason))?;
+        check(batch.stream().family(), &node).map_err(|reason| refused("invalid-record", reason))?;
         let context = Context::new(batch, line, record, arena);
         drift.look(&context, record);
-        let events = dispatch::map(&context, record);
+        let events = if whole { generic::map_whole(&context) } else { dispatch::map(&context, record) };
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let invalid = |fault: String| ("invalid-event", fault);
+        let invalid = |fault: Fault| Refused {
+            code: "invalid-event",
+            message: fault.to_string(),
+            too_large: !whole && fault.is_of_size(),
+        };
         match self.settings.format {
-            Format::Ocsf => context.finish(events, record, out).map_err(|fault| invalid(fault.to_string()))?,
+            Format::Ocsf => context.finish(events, record, out).map_err(invalid)?,
             Format::Ecs => {
                 let mut ocsf = Vec::with_capacity(line.len() * 2);
-                context.finish(events, record, &mut ocsf).map_err(|fault| invalid(fault.to_string()))?;
+                context.finish(events, record, &mut ocsf).map_err(invalid)?;
                 for event in ocsf.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
-                    crate::ecs::document(event, out).map_err(invalid)?;
+                    crate::ecs::document(event, out).map_err(|fault| refused("invalid-event", fault))?;
                     out.push(b'\n');
                 }
             }

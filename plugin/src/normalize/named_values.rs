@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::{
     context::Context,
-    event::{Members, Value},
+    event::{Gathered, Value},
     record::Object,
 };
 
@@ -24,9 +24,16 @@ pub fn peek<'r>(context: &Context<'r>, record: &'r Object<'r>, member: &'r str) 
 
 fn by_name(value: Value<'_>) -> Value<'_> {
     match value {
-        Value::Open(members) => Value::Open(members.into_iter().map(|(name, value)| (name, flag(value))).collect()),
+        Value::Open(mut members) => {
+            members.values_mut().for_each(|value| {
+                if let Some(flag) = flag(value) {
+                    *value = flag;
+                }
+            });
+            Value::Open(members)
+        }
         Value::List(items) if items.iter().all(is_named) => {
-            let mut values = Members::default();
+            let mut values = Gathered::default();
             for (name, value) in items.into_iter().filter_map(named) {
                 match values.get_mut(&name) {
                     None => values.push(name, value),
@@ -37,7 +44,7 @@ fn by_name(value: Value<'_>) -> Value<'_> {
                     }
                 }
             }
-            Value::Open(values)
+            Value::Open(values.into())
         }
         other => other,
     }
@@ -59,17 +66,18 @@ fn named(item: Value<'_>) -> Option<(Cow<'_, str>, Value<'_>)> {
     let Value::Open(mut members) = item else { return None };
     let names = if members.get("Name").is_some() { &OFFICE } else { &GRAPH };
     let Some(Value::Text(name)) = members.remove(names[0]) else { return None };
-    let value = members.remove(names[1]).map(flag);
+    let value = members.remove(names[1]).map(|value| flag(&value).unwrap_or(value));
     // Old and new belong together.
     let value = value.or_else(|| (!members.is_empty()).then_some(Value::Open(members)));
     Some((name, value.unwrap_or(Value::Text(Cow::Borrowed("")))))
 }
 
-fn flag(value: Value<'_>) -> Value<'_> {
-    match value.as_str() {
-        Some("True") => Value::Bool(true),
-        Some("False") => Value::Bool(false),
-        _ => value,
+/// What the texts `True` and `False` say.
+fn flag<'r>(value: &Value<'_>) -> Option<Value<'r>> {
+    match value.as_str()? {
+        "True" => Some(Value::Bool(true)),
+        "False" => Some(Value::Bool(false)),
+        _ => None,
     }
 }
 

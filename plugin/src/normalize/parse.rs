@@ -14,8 +14,9 @@ use super::record::{Member, Node, Object, tag};
 
 /// Deepest nesting of a record; real records are 11 deep at most.
 const MAX_DEPTH: u16 = 64;
-/// From this many members on, repeated names are looked for at the end.
+/// From this many members on, repeated names are looked for at the end; also after [`MANY`] tries to find names for earlier values.
 const WIDE: usize = 256;
+const MANY: u32 = 64;
 
 /// Why a text is no JSON, and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,8 +59,9 @@ pub fn parse_deep<'a>(text: &'a [u8], arena: &'a Bump, max_depth: u16) -> Result
         depth: 0,
         max_depth,
         refused: None,
-        members: Vec::with_capacity(64),
-        items: Vec::with_capacity(16),
+        // Texts inside of a record are short, and there can be many of them.
+        members: Vec::with_capacity((text.len() / 8).min(64)),
+        items: Vec::with_capacity((text.len() / 8).min(16)),
     };
     parser.whole().ok_or_else(|| parser.refused.unwrap_or(NotJson { reason: "no value", at: parser.at }))
 }
@@ -165,6 +167,8 @@ impl<'a> Parser<'a> {
     fn object(&mut self) -> Option<Node<'a>> {
         let start = self.members.len();
         let mut repeated = 0;
+        // How many names were tried for earlier values.
+        let mut tries = 0;
         let mut seen = Seen::default();
         if self.next_token() == b'}' {
             self.leave();
@@ -182,7 +186,7 @@ impl<'a> Parser<'a> {
             let value = self.value()?;
             let key = tag(name);
             let own = &mut self.members[start..];
-            let earlier = if seen.add(key) && own.len() < WIDE {
+            let earlier = if seen.add(key) && own.len() < WIDE && tries < MANY {
                 own.iter_mut().find(|m| m.tag == key && m.name == name)
             } else {
                 None
@@ -192,7 +196,8 @@ impl<'a> Parser<'a> {
                     repeated += 1;
                     let before = std::mem::replace(&mut earlier.value, value);
                     if !same(&before, &earlier.value) {
-                        let name = earlier_name(name, |name| own.iter().any(|m| m.name == name));
+                        let (name, number) = earlier_name(name, 1, |name| own.iter().any(|m| m.name == name));
+                        tries += number;
                         let name = self.arena.alloc_str(&name);
                         let key = tag(name);
                         seen.add(key);
@@ -208,7 +213,7 @@ impl<'a> Parser<'a> {
             }
         }
         self.leave();
-        if self.members.len() - start >= WIDE {
+        if self.members.len() - start >= WIDE || tries >= MANY {
             let mut members = self.members.split_off(start);
             repeated += keep_last(&mut members, self.arena);
             self.members.append(&mut members);
@@ -390,11 +395,19 @@ fn special(bytes: &[u8], mut at: usize) -> usize {
 
 /// Gives the earlier values of names that come again names of their own, or takes them away if they say nothing else. How many there were.
 fn keep_last<'a>(members: &mut Vec<Member<'a>>, arena: &'a Bump) -> u32 {
+    let mut names: Vec<&str> = members.iter().map(|member| member.name).collect();
+    names.sort_unstable();
+    if names.windows(2).all(|pair| pair[0] != pair[1]) {
+        return 0;
+    }
+    drop(names);
     let mut last = BTreeMap::new();
     for (index, member) in members.iter().enumerate() {
         last.insert(member.name, index);
     }
     let mut taken: BTreeSet<&str> = BTreeSet::new();
+    // The number after the last one that was tried, for each name, so that none is tried twice.
+    let mut next: BTreeMap<&str, u32> = BTreeMap::new();
     let mut repeated = 0;
     let earlier: Vec<Option<&'a str>> = members
         .iter()
@@ -408,7 +421,10 @@ fn keep_last<'a>(members: &mut Vec<Member<'a>>, arena: &'a Bump) -> u32 {
             if same(&member.value, &members[last_index].value) {
                 return Some("");
             }
-            let name = earlier_name(member.name, |name| last.contains_key(name) || taken.contains(name));
+            let from = next.entry(member.name).or_insert(1);
+            let (name, number) =
+                earlier_name(member.name, *from, |name| last.contains_key(name) || taken.contains(name));
+            *from = number + 1;
             let name = arena.alloc_str(&name);
             taken.insert(name);
             Some(name)
@@ -443,13 +459,13 @@ impl Seen {
     }
 }
 
-/// The name under which an earlier value of a name is kept: `name#1`, or the next number that is free.
-fn earlier_name(name: &str, is_there: impl Fn(&str) -> bool) -> std::string::String {
-    let mut number = 1;
+/// The name under which an earlier value of a name is kept, and its number: `name#1`, or the next number that is free.
+fn earlier_name(name: &str, from: u32, is_there: impl Fn(&str) -> bool) -> (std::string::String, u32) {
+    let mut number = from;
     loop {
         let candidate = format!("{name}#{number}");
         if !is_there(&candidate) {
-            return candidate;
+            return (candidate, number);
         }
         number += 1;
     }

@@ -38,8 +38,19 @@ pub struct Object<'a> {
     members: &'a [Member<'a>],
     /// How often a name came again.
     pub repeated: u32,
-    /// For a tag's slot, 1 + where the first member of that slot is; 0 for none. Small and very large objects have no slots.
-    slots: Option<&'a [u8; SLOTS]>,
+    places: Places<'a>,
+}
+
+/// How a member is found by its name.
+#[derive(Debug)]
+enum Places<'a> {
+    /// By looking at all of them, which are few.
+    Few,
+    /// For a tag's slot, 1 + where the first member of that slot is; 0 for none.
+    Slots(&'a [u8; SLOTS]),
+    /// The places of the members by their names, for more members than a slot can count. It is sorted, so that no choice of names makes
+    /// a look-up slow.
+    ByName(&'a [u32]),
 }
 
 const SLOTS: usize = 64;
@@ -204,8 +215,9 @@ impl m365_schemas::record::Instance for Node<'_> {
 impl<'a> Object<'a> {
     /// An object of these members, whose names are unique; `repeated` of them were not.
     pub(super) fn new(members: &'a [Member<'a>], repeated: u32, arena: &'a Bump) -> Self {
-        let mut object = Self { members, repeated, slots: None };
-        if (SLOTS_FROM..=usize::from(u8::MAX)).contains(&members.len()) {
+        let places = if members.len() < SLOTS_FROM {
+            Places::Few
+        } else if members.len() <= usize::from(u8::MAX) {
             let slots = arena.alloc([0_u8; SLOTS]);
             for (place, member) in (1..=u8::MAX).zip(members) {
                 let slot = &mut slots[slot(member.tag)];
@@ -213,9 +225,14 @@ impl<'a> Object<'a> {
                     *slot = place;
                 }
             }
-            object.slots = Some(slots);
-        }
-        object
+            Places::Slots(slots)
+        } else {
+            // A text of 4 GiB is no record.
+            let places = arena.alloc_slice_fill_with(members.len(), |place| place as u32);
+            places.sort_unstable_by_key(|place| members[*place as usize].name);
+            Places::ByName(places)
+        };
+        Self { members, repeated, places }
     }
 
     /// All members, taken or not.
@@ -231,11 +248,18 @@ impl<'a> Object<'a> {
 
     #[inline]
     fn tagged(&self, tag: u32, name: &str) -> Option<&'a Member<'a>> {
-        let from = match self.slots {
-            Some(slots) => usize::from(slots[slot(tag)]).checked_sub(1)?,
-            None => 0,
+        let from = match self.places {
+            Places::Slots(slots) => usize::from(slots[slot(tag)]).checked_sub(1)?,
+            Places::Few => 0,
+            Places::ByName(places) => return self.by_name(places, name),
         };
         self.members.get(from..)?.iter().find(|m| m.tag == tag && m.name == name)
+    }
+
+    #[cold]
+    fn by_name(&self, places: &[u32], name: &str) -> Option<&'a Member<'a>> {
+        let found = places.binary_search_by_key(&name, |place| self.members[*place as usize].name).ok()?;
+        self.members.get(places[found] as usize)
     }
 
     /// The value of a member, without taking it.

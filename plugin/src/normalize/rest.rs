@@ -3,12 +3,14 @@
 //! Invariant: nothing leaves here that redaction covers, whichever way it goes (`unmapped`, `entity.data`, `raw_data`).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use bumpalo::Bump;
 use sha2::{Digest, Sha256};
 
 use super::{
-    event::{Members, Value, trimmed},
+    distinct::Distinct,
+    event::{FEW, Members, Value, trimmed},
     parse,
     record::{self, Node, Object},
     times, write,
@@ -34,12 +36,56 @@ pub struct Converter<'s, 'r> {
     /// Where the trees of JSON that was text inside the record are, so that values can borrow from them.
     arena: &'r Bump,
     path: bumpalo::collections::Vec<'r, &'r str>,
-    /// Dotted paths of what was redacted, each once.
-    pub redacted: Vec<String>,
+    /// What was redacted.
+    pub redacted: Redacted,
     /// Only what no rule took.
     only_rest: bool,
     /// JSON inside of text, how deep.
     inside: u8,
+}
+
+/// Dotted paths of what was redacted, each once.
+#[derive(Debug)]
+pub struct Redacted(Distinct<String, String>);
+
+/// Most paths that are told, and the longest, in bytes: with neither, a path is told as often as there are secrets under it.
+const MAX_PATHS: usize = 1_000;
+const MAX_PATH: usize = 500;
+
+impl Default for Redacted {
+    fn default() -> Self {
+        Self(Distinct::by(String::clone))
+    }
+}
+
+impl Redacted {
+    /// The paths, the last one `…` if there are more.
+    pub fn paths(&self) -> &[String] {
+        self.0.items()
+    }
+
+    fn note(&mut self, steps: &[&str]) {
+        if self.0.items().len() > MAX_PATHS {
+            return;
+        }
+        let mut path = String::with_capacity(64);
+        for (index, step) in steps.iter().enumerate() {
+            if index > 0 {
+                path.push('.');
+            }
+            path.push_str(step);
+            if path.len() > MAX_PATH {
+                path.truncate(path.floor_char_boundary(MAX_PATH));
+                path.push('…');
+                break;
+            }
+        }
+        if self.0.items().len() == MAX_PATHS && !self.0.has(&path) {
+            path.clear();
+            path.push('…');
+        }
+        self.0.add(path);
+    }
 }
 
 /// JSON in a text, as a tree; none if it isn't JSON.
@@ -55,7 +101,7 @@ impl<'s, 'r> Converter<'s, 'r> {
             tenant,
             arena,
             path: bumpalo::collections::Vec::new_in(arena),
-            redacted: Vec::new(),
+            redacted: Redacted::default(),
             only_rest: false,
             inside: 0,
         }
@@ -140,10 +186,7 @@ impl<'s, 'r> Converter<'s, 'r> {
 
     /// Remembers the path of what was redacted.
     fn note(&mut self) {
-        let path = self.path.join(".");
-        if !self.redacted.contains(&path) {
-            self.redacted.push(path);
-        }
+        self.redacted.note(&self.path);
     }
 
     fn value(&mut self, node: &'r Node<'r>) -> Option<Value<'r>> {
@@ -200,6 +243,8 @@ impl<'s, 'r> Converter<'s, 'r> {
         // Most lists are none of pairs, which shows at the first item.
         items.first().is_none_or(|item| item.as_object().is_some_and(|o| record::pair(o).is_some())).then_some(())?;
         let mut found: Vec<(&'r str, &'r Node<'r>)> = Vec::with_capacity(items.len());
+        // The names, once there are more than a few.
+        let mut names = BTreeSet::new();
         let same = |a: &str, b: &str| record::tag(a) == record::tag(b) && a == b;
         for item in items {
             let object = item.as_object()?;
@@ -207,7 +252,11 @@ impl<'s, 'r> Converter<'s, 'r> {
             if self.only_rest && object.members().iter().all(record::Member::is_taken) {
                 continue;
             }
-            if name.is_empty() || found.iter().any(|(n, _)| same(n, name)) {
+            if found.len() == FEW {
+                names.extend(found.iter().map(|(name, _)| *name));
+            }
+            let few = found.len() < FEW;
+            if name.is_empty() || (if few { found.iter().any(|(n, _)| same(n, name)) } else { !names.insert(name) }) {
                 return None;
             }
             found.push((name, value));
@@ -362,7 +411,7 @@ mod tests {
         take(object);
         let mut converter = Converter::new(redact, "tenant", &arena);
         let rest = write::to_json(&super::Value::Open(converter.rest(object)));
-        (serde_json::from_str(&rest).unwrap(), converter.redacted)
+        (serde_json::from_str(&rest).unwrap(), converter.redacted.paths().to_vec())
     }
 
     #[test]

@@ -14,9 +14,6 @@ use super::{
     web_resource,
 };
 
-/// From more members than this on there is one event for all, so that a long list isn't copied into as many events.
-const MAX_MEMBERS: usize = 256;
-
 /// A record of Teams.
 pub fn map<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
     match context.rule.class_uid {
@@ -131,7 +128,7 @@ fn membership<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<E
     }
     let event = with_group(context, record, group, context.event());
     let with_members = [3, 4].contains(&context.activity());
-    let few = record.items("Members").len() <= MAX_MEMBERS;
+    let few = context.has_room_for(record.items("Members").len());
     let members = if with_members && few { members(record) } else { Vec::new() };
     if members.is_empty() {
         return Some(vec![event]);
@@ -155,7 +152,7 @@ fn with_group<'r>(
 fn role<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Option<Vec<Event<'r>>> {
     let has_role = |item: &Node<'_>| item.as_object().is_some_and(|m| m.peek("Role").and_then(Node::to_text).is_some());
     let items = record.items("Members");
-    if items.is_empty() || items.len() > MAX_MEMBERS || !items.iter().all(has_role) {
+    if items.is_empty() || !context.has_room_for(items.len()) || !items.iter().all(has_role) {
         return None;
     }
     let members = members(record);
@@ -367,7 +364,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::normalize::Normalizer;
+    use crate::normalize::{Normalizer, context::MAX_MEMBERS};
 
     #[test]
     fn addresses_in_text() {

@@ -40,12 +40,13 @@ pub fn escaped(address: &str) -> String {
 
 /// The members of a nested object besides some, as they go into `data`: redacted and untangled. Takes nothing.
 pub fn members<'r>(context: &Context<'r>, object: &'r Object<'r>, except: &[&'r str]) -> Members<'r> {
-    object
-        .members()
-        .iter()
-        .filter(|m| !except.contains(&m.name))
-        .filter_map(|m| Some((Cow::Borrowed(m.name), context.value(m.name, &m.value)?)))
-        .collect()
+    let mut members = Members::with_room(object.members().len());
+    for member in object.members().iter().filter(|member| !except.contains(&member.name)) {
+        if let Some(value) = context.value(member.name, &member.value) {
+            members.push(Cow::Borrowed(member.name), value);
+        }
+    }
+    members
 }
 
 /// Takes the named members of a record into `data`.

@@ -265,7 +265,7 @@ fn change<'r>(context: &Context<'r>, record: &'r Object<'r>) -> Vec<Event<'r>> {
         .filter_map(Node::as_object)
         .filter_map(|m| Some((m.peek_str("MemberEmail")?, m.peek_str("Status")?)))
         .collect();
-    if context.rule.class_uid == 3005 && !members.is_empty() {
+    if context.rule.class_uid == 3005 && !members.is_empty() && context.has_room_for(members.len()) {
         let two = |item: &Node<'_>| item.as_object().is_some_and(|m| m.members().len() == 2);
         let items = record.items("MembershipInformation");
         if members.len() == items.len() && items.iter().all(two) {

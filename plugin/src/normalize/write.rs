@@ -20,6 +20,9 @@ const MAX_STEPS: usize = 8;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault(Box<Place>);
 
+/// The reason of a fault of which only the size is the cause.
+const TOO_LARGE: &str = "it and what is before it take too many bytes";
+
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     /// The steps to the place, the last one first.
@@ -37,6 +40,11 @@ impl Fault {
     #[cold]
     fn new(reason: impl Into<String>) -> Self {
         Self(Box::new(Place { path: Vec::new(), reason: reason.into() }))
+    }
+
+    /// Whether the event has no other fault than that it is too large.
+    pub fn is_of_size(&self) -> bool {
+        self.0.reason == TOO_LARGE
     }
 
     #[cold]
@@ -112,11 +120,17 @@ impl Envelope {
     }
 }
 
-/// Writes an event as one line, without the line break.
+/// Writes an event as one line, without the line break. `limit` is how long `out` may get.
 ///
 /// # Errors
-/// If the event doesn't pass its schema. What `out` holds behind its earlier length is then void.
-pub fn event(event: Event<'_>, envelope: &Envelope, observables: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+/// If the event doesn't pass its schema, or is too large. What `out` holds behind its earlier length is then void.
+pub fn event(
+    event: Event<'_>,
+    envelope: &Envelope,
+    observables: bool,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let Event { class, activity_id, mut attributes, mut metadata, unmapped } = event;
     let definition = class.definition;
     attributes.set(attr::UNMAPPED, unmapped);
@@ -126,6 +140,7 @@ pub fn event(event: Event<'_>, envelope: &Envelope, observables: bool, out: &mut
         return Err(Fault::new("class, activity and type follow from the activity, and one of them is set besides"));
     }
     let mut writer = Writer::new(out, observables);
+    writer.limit = limit;
     writer.out.push(b'{');
     writer.out.extend_from_slice(head.members.as_bytes());
     writer.members(&attributes)?;
@@ -160,6 +175,8 @@ struct Writer<'w> {
     observed: Vec<Observed>,
     /// The profiles of the attributes, as bits.
     profiles: u16,
+    /// How long `out` may get. Checked between the items of lists, which is where events grow beyond their records.
+    limit: usize,
 }
 
 /// The attributes on the way to where the walk is. What is behind the last step is always the same, so that paths can be compared whole.
@@ -202,6 +219,7 @@ impl<'w> Writer<'w> {
             observing: observables,
             observed: Vec::with_capacity(if observables { 32 } else { 0 }),
             profiles: 0,
+            limit: usize::MAX,
         }
     }
 
@@ -296,6 +314,9 @@ impl<'w> Writer<'w> {
                 self.out.push(b',');
             }
             self.value(property, item).map_err(|fault| fault.at(Step::Item(index)))?;
+            if self.out.len() > self.limit {
+                return Err(Fault::new(TOO_LARGE).at(Step::Item(index)));
+            }
         }
         self.out.push(b']');
         Ok(())
@@ -457,7 +478,7 @@ mod tests {
         metadata.set(attr::VERSION, "1.8.0");
         let envelope = Envelope::new(&cloud, &metadata, product).unwrap();
         let mut out = Vec::new();
-        super::event(event, &envelope, true, &mut out).map_err(|fault| fault.to_string())?;
+        super::event(event, &envelope, true, usize::MAX, &mut out).map_err(|fault| fault.to_string())?;
         Ok(serde_json::from_slice(&out).unwrap())
     }
 

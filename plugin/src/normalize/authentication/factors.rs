@@ -4,6 +4,7 @@
 
 use super::super::{
     context::Context,
+    distinct,
     event::{Attributes, Event, attr, object},
     record::{Node, Object},
 };
@@ -37,8 +38,7 @@ pub fn factor_type(method: &str) -> i64 {
 /// Writes `auth_factors` and `is_mfa`. The steps themselves stay in `unmapped`: they say when, in which order and with what result.
 pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Object<'r>, succeeded: bool) {
     let steps = record.items("authenticationDetails");
-    let mut used: Vec<&str> = Vec::new();
-    let mut listed: Vec<&str> = Vec::new();
+    let (mut used, mut listed) = (distinct::texts(), distinct::texts());
     let mut claim = false;
     for step in steps.iter().filter_map(Node::as_object) {
         let result = step.peek_str("authenticationStepResultDetail").unwrap_or_default();
@@ -46,26 +46,21 @@ pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Objec
         let Some(method) = step.peek_str("authenticationMethod").filter(|m| *m != "Previously satisfied") else {
             continue;
         };
-        if !listed.contains(&method) {
-            listed.push(method);
-        }
-        if step.peek("succeeded").and_then(Node::to_bool) == Some(true) && !used.contains(&method) {
-            used.push(method);
+        listed.add(method);
+        if step.peek("succeeded").and_then(Node::to_bool) == Some(true) {
+            used.add(method);
         }
     }
     let mfa = record.object("mfaDetail");
     let method = mfa.and_then(|m| m.peek_str("authMethod"));
-    if let Some(method) = method
-        && !listed.contains(&method)
-    {
-        listed.push(method);
-    }
+    method.into_iter().for_each(|method| listed.add(method));
     let phone = mfa.filter(|_| method.is_some()).and_then(|m| {
         m.take_if("authDetail", |n| {
             n.as_str().filter(|t| t.starts_with('+') && t.bytes().all(|b| b.is_ascii_digit() || b"+ X*x-".contains(&b)))
         })
     });
     let factors: Vec<Attributes> = listed
+        .items()
         .iter()
         .map(|name| {
             let mut factor = Attributes::of(&object::AUTH_FACTOR);
@@ -80,7 +75,7 @@ pub fn write<'r>(context: &Context<'r>, event: &mut Event<'r>, record: &'r Objec
     let says = !steps.is_empty() || method.is_some() || record.peek("authenticationRequirement").is_some();
     // Principals have no second factor to use, so nothing is said of them.
     if says && context.stream.name.ends_with("interactive") {
-        event.set(attr::IS_MFA, used.len() > 1 || claim || (method.is_some() && succeeded));
+        event.set(attr::IS_MFA, used.items().len() > 1 || claim || (method.is_some() && succeeded));
     }
 }
 

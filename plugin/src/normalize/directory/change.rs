@@ -8,6 +8,7 @@ use super::{
     super::{
         claims::{Claims, prefixed},
         context::Context,
+        distinct::Texts,
         event::{Attribute, Attributes, attr, object},
         record::{Node, Object},
         users::{self, Person},
@@ -68,7 +69,7 @@ pub struct Change<'r> {
     /// The targets, in the order of the record.
     pub targets: Vec<Target<'r>>,
     /// What was granted or withdrawn: roles, app roles, scopes.
-    pub privileges: Vec<&'r str>,
+    pub privileges: Texts<'r>,
     /// The role's id, if only the modified properties tell it.
     pub role_id: Option<&'r str>,
     /// The role's name, likewise.
@@ -361,8 +362,8 @@ impl<'r> Change<'r> {
     }
 
     fn grant(&mut self, privilege: &'r str) {
-        if !privilege.is_empty() && !self.privileges.contains(&privilege) {
-            self.privileges.push(privilege);
+        if !privilege.is_empty() {
+            self.privileges.add(privilege);
         }
     }
 

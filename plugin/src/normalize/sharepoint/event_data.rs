@@ -2,13 +2,14 @@
 //!
 //! Invariant: any text gives some pairs or none, in time linear in its length.
 
-/// Most names that are looked at.
+/// Most names that are looked at, and most bytes. Real ones are a few hundred bytes long.
 const MAX_NAMES: usize = 256;
+const MAX_BYTES: usize = 64 << 10;
 
 /// Names and values, in order. A name may hold blanks; a value goes to the next end of the same name, and what has no end is left out.
 pub fn pairs(text: &str) -> Vec<(&str, &str)> {
     let mut pairs = Vec::new();
-    let mut rest = text;
+    let mut rest = &text[..text.floor_char_boundary(MAX_BYTES)];
     // Real ones hold a handful; each name costs one look through the rest.
     for _ in 0..MAX_NAMES {
         let Some((_, after)) = rest.split_once('<') else { break };

@@ -135,6 +135,12 @@ unsafe impl<B: GlobalAlloc> GlobalAlloc for Chunks<B> {
         unsafe {
             (*chunk).blocks -= 1;
             if (*chunk).blocks > 0 {
+                // The last block of the chunk leaves its room for the next one.
+                let offset = block.addr() & (CHUNK - 1);
+                let room = (layout.size() + ALIGN - 1) & !(ALIGN - 1);
+                if chunk == state.current && offset + room == state.used {
+                    state.used = offset;
+                }
                 return;
             }
             if chunk == state.current {
@@ -262,6 +268,27 @@ mod tests {
                 unsafe { chunks.dealloc(block.pointer, block.layout) };
             }
         }
+    }
+
+    #[test]
+    fn what_is_given_back_at_once_takes_no_room() {
+        let chunks = Chunks::new(System);
+        let layout = Layout::from_size_align(1_000, 8).unwrap();
+        // SAFETY: every block is given back once.
+        let used = unsafe {
+            let kept = chunks.alloc(layout);
+            for _ in 0..1_000 {
+                let (first, second) = (chunks.alloc(layout), chunks.alloc(layout));
+                chunks.dealloc(second, layout);
+                chunks.dealloc(first, layout);
+            }
+            let last = chunks.alloc(layout);
+            let used = [kept, last].map(|block| chunk_of(block).addr());
+            chunks.dealloc(last, layout);
+            chunks.dealloc(kept, layout);
+            used
+        };
+        assert_eq!(used[0], used[1]);
     }
 
     #[test]

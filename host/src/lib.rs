@@ -14,4 +14,6 @@ pub mod http;
 pub mod ledger;
 pub mod pipeline;
 pub mod sinks;
+#[cfg(test)]
+mod test_log;
 pub mod times;

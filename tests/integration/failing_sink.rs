@@ -94,7 +94,7 @@ fn a_sink_that_is_down_holds_everything_up_until_it_returns() {
     let begun = Instant::now();
     let until = |done: &dyn Fn() -> bool| {
         while !done() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it takes too long");
+            assert!(begun.elapsed() < Duration::from_secs(300), "it takes too long");
             std::thread::sleep(Duration::from_millis(10));
         }
     };

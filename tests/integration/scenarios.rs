@@ -13,7 +13,7 @@ use m365_sim::{Ends, SCENARIOS, Scenario, scenario};
 use crate::harness::{Tenant, program};
 
 /// The longest that one run may take, for real.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Declares a test for each scenario, by the family that it is listed under.
 macro_rules! scenarios {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::entra::{Cloud, GRAPH, OFFICE365_MANAGEMENT};
-use crate::http::stand_in::{Log, Received, StandIn, reply};
+use crate::http::stand_in::{Received, StandIn, reply};
 use crate::http::{Allow, Client, Config, QuotaRule, Request};
+use crate::test_log::logged;
 
 const SECRET: &str = "canary-secret~&=+ä";
 const CLIENT: &str = "3d5f7a9b-1c2e-4d6f-8a0b-2c4d6e8f0a1b";
@@ -453,11 +454,7 @@ fn a_client_sends_these_tokens_and_has_them_renewed() {
 
 #[test]
 fn neither_secret_nor_token_gets_into_any_text() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
-    let texts = tracing::subscriber::with_default(subscriber, || {
+    let (texts, log) = logged(|| {
         let mut texts = Vec::new();
         for status in [200, 400, 401, 429, 500] {
             let scene = Scene::new(move |count, request, stream| match (count, status) {
@@ -480,7 +477,6 @@ fn neither_secret_nor_token_gets_into_any_text() {
         }
         texts.join("\n")
     });
-    let log = log.text();
     assert!(log.contains("token issued") && log.contains("no token"), "the log is not empty: {log}");
     assert!(texts.contains("AADSTS7000215"), "the errors are not empty: {texts}");
     for text in [log, texts] {

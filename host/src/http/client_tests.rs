@@ -11,8 +11,9 @@ use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::NextTimeout;
 
 use super::*;
-use crate::http::stand_in::{self, Log, MINUTE, Received, StandIn, answer, failure, fetch, get, reply};
+use crate::http::stand_in::{self, MINUTE, Received, StandIn, answer, failure, fetch, get, reply};
 use crate::http::{Allow, Backoff, ProxyUrl, QuotaRule};
+use crate::test_log::logged;
 
 /// Gives out `old`, and after a renewal `new`.
 #[derive(Default)]
@@ -289,7 +290,9 @@ fn retry_after_closes_the_quota_for_everyone() {
             }
         });
         let stats = client.stats().quotas.remove("q").unwrap();
-        assert_eq!((stats.granted, stats.waits, stats.penalties), (5, 4, 1));
+        assert_eq!((stats.granted, stats.penalties), (5, 1));
+        // On a busy machine a thread may begin when the time is over.
+        assert!(stats.waits <= 4);
     }
 }
 
@@ -299,15 +302,16 @@ fn a_429_without_a_time_and_a_callers_word_slow_the_quota_too() {
     let mut config = config(&server);
     config.backoff = Backoff { base: Duration::from_millis(300), ..Backoff::default() };
     let client = Client::new(config).unwrap();
-    fetch(&client, get(&server, None)).unwrap();
     let start = Instant::now();
+    fetch(&client, get(&server, None)).unwrap();
     fetch(&client, get(&server, None)).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(250));
-    assert!(client.penalize("q", Some(Duration::from_millis(400))) > Duration::from_millis(300));
-    assert!(client.stats().quotas["q"].closed_for > Duration::from_millis(200));
     let start = Instant::now();
+    client.penalize("q", Some(Duration::from_millis(400)));
     fetch(&client, get(&server, None)).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(350));
+    assert!(client.penalize("q", Some(MINUTE)) > MINUTE / 2);
+    assert!(client.stats().quotas["q"].closed_for > MINUTE / 2);
 }
 
 #[test]
@@ -350,18 +354,17 @@ fn every_denial_is_counted_by_its_reason_and_nothing_is_sent() {
         (Request { body: Some(vec![1]), ..get(&server, None) }, DenyReason::UnexpectedBody),
         (Request { quota: "none".to_owned(), ..get(&server, None) }, DenyReason::UnknownQuota),
     ];
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let ((), log) = logged(|| {
         for (request, reason) in cases.clone() {
             let error = fetch(&client, request).unwrap_err();
             assert_eq!((error.kind, error.code.as_str()), (ErrorKind::DeniedByHost, reason.as_str()));
         }
     });
-    let log = log.text();
-    assert_eq!(log.lines().count(), cases.len(), "one line each: {log}");
-    assert!(log.lines().zip(&cases).all(|(line, (_, reason))| line.contains("WARN") && line.contains(reason.as_str())));
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("m365_pipe")).collect();
+    assert_eq!(lines.len(), cases.len(), "one line each: {log}");
+    assert!(
+        lines.iter().zip(&cases).all(|(line, (_, reason))| line.contains("WARN") && line.contains(reason.as_str()))
+    );
     let stats = client.stats();
     assert_eq!(stats.denials, cases.iter().map(|(_, reason)| (*reason, 1)).collect());
     assert_eq!((stats.requests, stats.failures.len(), server.received().len()), (0, 0, 0));

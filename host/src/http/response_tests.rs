@@ -128,15 +128,21 @@ fn silence_and_slowness_run_into_their_limits() {
         }
         false
     });
-    for (server, code) in [(&silent, "timeout-headers"), (&stuck, "timeout-idle"), (&dripping, "timeout")] {
+    // In each case one limit is short and the others are never reached, however busy the machine is.
+    let short = Duration::from_secs(1);
+    for (server, code, [headers, idle, whole]) in [
+        (&silent, "timeout-headers", [short, MINUTE, MINUTE]),
+        (&stuck, "timeout-idle", [MINUTE, short, MINUTE]),
+        (&dripping, "timeout", [MINUTE, MINUTE, 3 * short]),
+    ] {
         let mut config = config(server);
-        config.transport.timeouts.headers = Duration::from_millis(200);
-        config.transport.timeouts.idle = Duration::from_millis(300);
+        config.transport.timeouts.headers = headers;
+        config.transport.timeouts.idle = idle;
         let client = Client::new(config).unwrap();
         let start = Instant::now();
-        let error = fetch(&client, Request { timeout: Duration::from_millis(900), ..get(server, None) }).unwrap_err();
+        let error = fetch(&client, Request { timeout: whole, ..get(server, None) }).unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Timeout, code));
-        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < MINUTE / 2);
     }
 }
 
@@ -159,6 +165,6 @@ fn stopping_ends_a_read_that_waits() {
         client.shutdown();
         assert_eq!(reader.join().unwrap().unwrap_err().kind, ErrorKind::Cancelled);
     });
-    assert!(start.elapsed() < Duration::from_secs(8));
+    assert!(start.elapsed() < MINUTE / 2);
     assert_eq!(client.send(get(&server, None), &cancel).unwrap_err().kind, ErrorKind::Cancelled);
 }

@@ -3,7 +3,7 @@
 mod client;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{Client, DAY_MS, NOW, unlimited};
 use m365_sim::misbehaviour::{Change, Late, Trouble, What, When};
@@ -168,8 +168,12 @@ fn retry_after_is_obeyed_or_told() {
     let token = client.token("manage");
     let url = client.feed(&format!("{CONTENT}&{LAST_DAY}"));
     assert_eq!(client.get(&url, &token).status, 429);
+    // One more than may be an accident; on a busy machine fewer are so early.
+    let asked = Instant::now();
     for _ in 0..10 {
-        client.get(&url, &token);
+        if asked.elapsed() < Duration::from_millis(50) {
+            client.get(&url, &token);
+        }
     }
     assert_eq!(rules(&client), Vec::<String>::new(), "they were on their way");
     std::thread::sleep(Duration::from_millis(200));
@@ -272,10 +276,12 @@ fn a_stop_by_somebody_else_loses_what_arrives_until_the_next_start() {
 
 #[test]
 fn the_clock_runs_as_fast_as_it_is_told_and_tells_its_setting() {
+    let before = Instant::now();
     let simulator = Simulator::start(Options { speed: 1_000.0, ..unlimited(1, 12) }).unwrap();
     std::thread::sleep(Duration::from_millis(30));
     let passed = simulator.now_ms() - NOW;
-    assert!((30_000..600_000).contains(&passed), "{passed}");
+    let most = i64::try_from(before.elapsed().as_millis() + 1).unwrap() * 1_000;
+    assert!((30_000..=most).contains(&passed), "{passed} of {most}");
     simulator.advance_to(Duration::from_secs(86_400));
     assert!(simulator.now_ms() - NOW >= DAY_MS);
     simulator.advance_to(Duration::from_secs(60));

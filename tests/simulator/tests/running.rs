@@ -45,18 +45,31 @@ fn records_are_as_many_and_as_large_as_asked_for() {
 #[test]
 fn records_become_visible_while_it_runs() {
     let ahead = Duration::from_secs(20 * 60 + 4);
-    let client = Client::new(Options {
-        spread: Duration::from_secs(4),
-        graph_lateness: Duration::from_secs(1),
-        ahead,
-        ..unlimited(1, 4_000)
+    // On a busy machine the first look may come when all is there; that tells nothing, and another tenant is looked at.
+    let grew = (0..20).any(|_| {
+        let client = Client::new(Options {
+            spread: Duration::from_secs(4),
+            graph_lateness: Duration::from_secs(1),
+            ahead,
+            ..unlimited(1, 4_000)
+        });
+        let token = client.token("graph");
+        let seen = || client.drain_graph(SIGN_INS, &token).0.len() as u64;
+        let all = client.simulator.holds()["graph.signins.interactive"];
+        let first = seen();
+        if first >= all {
+            return false;
+        }
+        loop {
+            let now = seen();
+            assert!((first..=all).contains(&now), "{now} of {all}, {first} before");
+            if now > first {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     });
-    let token = client.token("graph");
-    let seen = || client.drain_graph(SIGN_INS, &token).0.len() as u64;
-    let first = seen();
-    std::thread::sleep(Duration::from_millis(1_500));
-    let second = seen();
-    assert!(first < second && second < client.simulator.holds()["graph.signins.interactive"], "{first} {second}");
+    assert!(grew, "never were there more than at first");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod entra;
 pub mod files;
+pub mod foreign_text;
 pub mod guest;
 pub mod http;
 pub mod ledger;

@@ -1,6 +1,6 @@
 //! `m365-pipe dead-letters`: what could not be normalised or delivered, to look at, to try again, or to throw away.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use super::collect::{endpoints, guest_limits, settings};
 use super::table::layout;
 use super::{Failure, Global, exit_codes};
 use crate::config::Config;
+use crate::foreign_text::{SENTENCE, WORD, readable};
 use crate::ledger::{Ledger, LetterFilter, StoredLetter};
 use crate::pipeline::Replay;
 use crate::sinks;
@@ -197,7 +198,7 @@ fn list(ledger: &Ledger, config: &Config, chosen: &Chosen, limit: usize, as_json
         let rows: Vec<Vec<String>> = letters
             .iter()
             .map(|stored| {
-                let message: String = stored.letter.message.chars().take(100).collect();
+                let message = readable(&stored.letter.message, 100);
                 vec![
                     stored.id.to_string(),
                     stored.stream.clone(),
@@ -239,18 +240,23 @@ fn show(stored: &StoredLetter, as_json: bool) -> Result<(), Failure> {
     }
     let text = format!(
         "stream    {}\nrefused   {}\nsplit     {}\nposition  {}\ncode      {}\nreason    {}\nfirst     {}\nlast      {}\ntimes     {}\n\n",
-        stored.stream,
-        letter.sink.as_deref().unwrap_or("-"),
-        letter.split,
+        readable(&stored.stream, WORD),
+        readable(letter.sink.as_deref().unwrap_or("-"), SENTENCE),
+        readable(&letter.split, SENTENCE),
         letter.position,
-        letter.code,
-        letter.message,
+        readable(&letter.code, WORD),
+        readable(&letter.message, SENTENCE),
         time(stored.first),
         time(stored.last),
         stored.times,
     );
     print(&text)?;
     let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        // For a file or another program it is the bytes as they came.
+        let raw = String::from_utf8_lossy(&letter.raw);
+        return print(&format!("{}\n", readable(&raw, raw.len())));
+    }
     out.write_all(&letter.raw).and_then(|()| out.write_all(b"\n")).map_err(|error| Failure::stdout(&error))
 }
 

@@ -20,6 +20,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::foreign_text::{Hiding, without_secrets};
+
 pub use failure::{Failure, exit_codes};
 
 /// Microsoft 365 audit streams in, schema-valid OCSF events out.
@@ -92,7 +94,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("m365-pipe: {failure}");
+            eprintln!("m365-pipe: {}", without_secrets(&failure.to_string()));
             failure.exit_code()
         }
     }
@@ -112,10 +114,11 @@ fn log_to_stderr(global: &Global, usual: &str) {
         (false, _) => "info,m365_pipe=trace,plugin=trace",
     };
     let filter = EnvFilter::try_from_env("M365_PIPE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(move || Hiding::new(std::io::stderr(), coloured))
+        .with_ansi(coloured)
         .with_target(false)
         .init();
 }

@@ -1,8 +1,12 @@
 //! Plain text tables for people: columns as wide as their content, numbers to the right.
 
-/// Lays out rows under a header. A column whose cells are all numbers is aligned to the right.
+use crate::foreign_text::{SENTENCE, readable};
+
+/// Lays out rows under a header. A column whose cells are all numbers is aligned to the right. Cells may be anybody's text.
 pub(super) fn layout(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = header.len();
+    let shown = |row: &Vec<String>| row.iter().map(|cell| readable(cell, SENTENCE)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -41,7 +45,7 @@ pub(super) fn layout(header: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     };
     line(&mut header.iter().copied());
-    for row in rows {
+    for row in &rows {
         line(&mut row.iter().map(String::as_str));
     }
     text

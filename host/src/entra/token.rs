@@ -18,6 +18,7 @@ use super::clouds::{Cloud, Endpoints};
 use super::errors::{LOOP_PAUSE, Subject};
 use super::login::Login;
 use super::tenant::Tenant;
+use crate::foreign_text;
 use crate::http::{Cancel, Error, ErrorKind, Secret, TokenProvider, Transport};
 
 /// How long a permanent refusal is remembered, and how long a transient one that outlasted its retries.
@@ -317,6 +318,7 @@ impl TokenSource {
         let grant: Grant<'_> = serde_json::from_slice(&body).map_err(|_| malformed())?;
         let life = life(grant.expires_in);
         let secret = Secret::new(grant.access_token);
+        foreign_text::hide_token(secret.expose());
         if secret.expose().is_empty() {
             return Err(malformed());
         }

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::source::log_pipeline::plugin::{http, log, types};
 use super::limits::{Activity, GuestLimits};
+use crate::foreign_text::readable;
 use crate::http::{Cancel, Client, Error as HttpError, ErrorKind as HttpErrorKind, Method, Request, Response};
 
 /// An answer that a guest holds.
@@ -18,8 +19,8 @@ pub struct GuestResponse(Response);
 
 /// How many log lines a guest may write in the life of one store.
 const LOG_LINES: u32 = 10_000;
-/// The longest log message or field, in bytes.
-const LOG_BYTES: usize = 4096;
+/// The longest log message or field, in characters.
+const LOG_CHARACTERS: usize = 4096;
 /// Bytes that one `read` hands out at most.
 const READ_BYTES: usize = 1 << 20;
 
@@ -191,17 +192,9 @@ impl log::Host for GuestState {
     }
 }
 
-/// A guest's text without control characters and of bounded length, so that it can't forge lines.
+/// A guest's text as it may stand in the log.
 fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(LOG_BYTES));
-    for character in text.chars() {
-        if out.len() >= LOG_BYTES {
-            out.push('…');
-            break;
-        }
-        out.push(if character.is_control() { ' ' } else { character });
-    }
-    out
+    readable(text, LOG_CHARACTERS)
 }
 
 #[cfg(test)]
@@ -210,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_guest_cannot_forge_log_lines() {
-        assert_eq!(printable("a\nERROR b\u{1b}[31m"), "a ERROR b [31m");
+        assert_eq!(printable("a\nERROR b\u{1b}[31m"), "a ERROR b\\u{1b}[31m");
         assert!(printable(&"x".repeat(10_000)).len() < 5000);
     }
 

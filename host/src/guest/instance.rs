@@ -5,9 +5,10 @@ use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::bindings::{self, Batch, Chunk, Discovery, ErrorKind, Finding, Output, Split, source, transform};
+use super::bindings::{self, Batch, Chunk, Discovery, ErrorKind, Finding, Output, Split, Unknown, source, transform};
 use super::imports::GuestState;
 use crate::claims;
+use crate::foreign_text::{SENTENCE, WORD, readable};
 
 /// Why a call of a guest gave no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -37,7 +38,7 @@ impl GuestError {
         if text.is_empty() {
             text = format!("{error:#}");
         }
-        Self::Trapped(text.lines().next().unwrap_or_default().to_owned())
+        Self::Trapped(readable(text.lines().next().unwrap_or_default(), SENTENCE))
     }
 
     pub(super) fn missing(what: &str) -> Self {
@@ -47,8 +48,8 @@ impl GuestError {
     fn answered(error: bindings::Error, state: &GuestState) -> Self {
         Self::Answered {
             kind: error.kind,
-            code: error.code,
-            message: error.message,
+            code: readable(&error.code, WORD),
+            message: readable(&error.message, SENTENCE),
             retry_after: error.retry_after_ms.map(|asked| claims::wait(Duration::from_millis(asked))),
             quota: state.last_quota.clone(),
         }
@@ -99,10 +100,12 @@ impl SourceInstance {
     /// # Errors
     /// What the plugin answers, or that it trapped.
     pub fn discover(&mut self, stream: &str, state: Option<&str>, now_ms: u64) -> Result<Discovery, GuestError> {
-        call!(
+        let mut discovery = call!(
             self,
             self.guest.log_pipeline_plugin_source().call_discover(&mut self.store, &stream.to_owned(), state, now_ms)
-        )
+        )?;
+        discovery.lost.iter_mut().for_each(|(_, reason)| *reason = readable(reason, SENTENCE));
+        Ok(discovery)
     }
 
     /// Tests a stream without changing anything.
@@ -113,7 +116,13 @@ impl SourceInstance {
         self.store.data().activity.enter();
         let result = self.guest.log_pipeline_plugin_source().call_check(&mut self.store, &stream.to_owned(), now_ms);
         self.store.data().activity.leave();
-        result.map_err(GuestError::trap)
+        let mut findings = result.map_err(GuestError::trap)?;
+        for finding in &mut findings {
+            finding.code = readable(&finding.code, WORD);
+            finding.message = readable(&finding.message, SENTENCE);
+            finding.mend = readable(&finding.mend, SENTENCE);
+        }
+        Ok(findings)
     }
 
     /// Says which split is read, in case the plugin hangs on it.
@@ -181,7 +190,7 @@ impl TransformInstance {
     /// # Errors
     /// What the plugin answers, or that it trapped, or that its answer doesn't account for every line.
     pub fn process(&mut self, stream: &str, input: &Batch, now_ms: u64) -> Result<Output, GuestError> {
-        let output = call!(
+        let mut output = call!(
             self,
             self.guest.log_pipeline_plugin_transform().call_process(&mut self.store, &stream.to_owned(), input, now_ms)
         )?;
@@ -202,6 +211,13 @@ impl TransformInstance {
                 "it made {} events out of {normalised} records",
                 output.batch.count
             )));
+        }
+        for reject in &mut output.rejects {
+            reject.code = readable(&reject.code, WORD);
+            reject.message = readable(&reject.message, SENTENCE);
+        }
+        for Unknown { place, name, sample, .. } in &mut output.unknown {
+            [place, name, sample].into_iter().for_each(|text| *text = readable(text, WORD));
         }
         Ok(output)
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::foreign_text;
+
 /// What becomes of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -71,14 +73,12 @@ pub(super) fn judge(status: u16, place: &str, text: &str, wait: Option<Duration>
     }
 }
 
-/// The beginning of a body as one line of text, without control characters and without the secrets that were sent.
-pub(super) fn readable(body: &[u8], secrets: &[String]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    for secret in secrets {
-        text = text.replace(secret.as_str(), "[redacted]");
-    }
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
+/// The longest part of an answer that is told, in characters.
+const TOLD: usize = 300;
+
+/// The beginning of a body as one line of text.
+pub(super) fn readable(body: &[u8]) -> String {
+    foreign_text::readable(&String::from_utf8_lossy(body), TOLD)
 }
 
 #[cfg(test)]
@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_shown_without_secrets_and_without_tricks() {
-        let secrets = ["s3cret".to_owned()];
-        assert_eq!(readable(b"no\x1b[31m\n s3cret \xff", &secrets), "no[31m [redacted] \u{fffd}");
-        assert_eq!(readable("x".repeat(5000).as_bytes(), &secrets).len(), 300);
+        foreign_text::hide("s3cret-of-a-sink");
+        assert_eq!(readable(b"no\x1b[31m\n s3cret-of-a-sink \xff"), "no\\u{1b}[31m [redacted] \u{fffd}");
+        assert_eq!(readable("x".repeat(5000).as_bytes()).chars().count(), TOLD + 1);
     }
 }

@@ -14,6 +14,7 @@ use url::{Host, Url};
 use super::answer::{Verdict, judge, readable};
 use super::{Interrupter, LONGEST_WAIT, SinkError, Trouble};
 use crate::config::{AuthConfig, Compression, HttpEncoding, SinkConfig};
+use crate::foreign_text;
 use crate::http::{retry_after, root_certificates, translate};
 use crate::sinks::compression::compress;
 
@@ -64,7 +65,7 @@ impl Target {
         let place = format!("{}{}", url.origin().ascii_serialization(), url.path());
         let uri: Uri = url.as_str().parse().map_err(|error| fault(format!("`url` {place} can't be used: {error}.")))?;
         let encoding = config.encoding.unwrap_or_default();
-        let (mut headers, secrets) = headers(config)?;
+        let mut headers = headers(config)?;
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static(match encoding {
@@ -97,7 +98,6 @@ impl Target {
             uri,
             place,
             headers,
-            secrets,
             encoding,
             compression: config.compression,
         })
@@ -135,7 +135,7 @@ impl Target {
         let mut start = Vec::new();
         // The status says it all; a body that can't be read changes nothing. Reading it to its end keeps the connection.
         let _ = body.into_reader().take(ANSWER_BYTES).read_to_end(&mut start);
-        Ok(Outcome::Answer(judge(status, &self.place, &readable(&start, &self.secrets), wait)))
+        Ok(Outcome::Answer(judge(status, &self.place, &readable(&start), wait)))
     }
 
     fn body(&self, lines: &[&[u8]]) -> std::io::Result<Vec<u8>> {
@@ -193,10 +193,9 @@ fn address(config: &SinkConfig) -> Result<Url, SinkError> {
     }
 }
 
-/// The configured headers, and the secrets among them.
-fn headers(config: &SinkConfig) -> Result<(HeaderMap, Vec<String>), SinkError> {
+/// The configured headers.
+fn headers(config: &SinkConfig) -> Result<HeaderMap, SinkError> {
     let mut headers = HeaderMap::new();
-    let mut secrets = Vec::new();
     let mut put = |name: HeaderName, key: &str, text: &str, secret: bool| -> Result<(), SinkError> {
         let mut value = HeaderValue::from_str(text)
             .map_err(|_| fault(format!("`{key}` of an http sink holds characters that can't be sent in a header.")))?;
@@ -217,16 +216,12 @@ fn headers(config: &SinkConfig) -> Result<(HeaderMap, Vec<String>), SinkError> {
         let text = value.read(&key)?;
         let secret = value.value.is_none();
         put(parsed, &key, text.expose(), secret)?;
-        if secret {
-            secrets.push(text.expose().to_owned());
-        }
     }
     match &config.auth {
         None => {}
         Some(AuthConfig { bearer: Some(bearer), user: None, password: None }) => {
             let token = bearer.read("auth.bearer")?;
             put(header::AUTHORIZATION, "auth.bearer", &format!("Bearer {}", token.expose()), true)?;
-            secrets.push(token.expose().to_owned());
         }
         Some(AuthConfig { bearer: None, user: Some(user), password: Some(password) }) => {
             if user.contains(':') {
@@ -237,11 +232,12 @@ fn headers(config: &SinkConfig) -> Result<(HeaderMap, Vec<String>), SinkError> {
             let password = password.read("auth.password")?;
             let both = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
             put(header::AUTHORIZATION, "auth.password", &format!("Basic {both}"), true)?;
-            secrets.extend([password.expose().to_owned(), both]);
+            // Also where the password alone is too short to be hidden.
+            foreign_text::hide(&both);
         }
         Some(_) => {
             return Err(fault("`auth` of an http sink needs either `bearer`, or `user` and `password`, and not both."));
         }
     }
-    Ok((headers, secrets))
+    Ok(headers)
 }

@@ -282,8 +282,13 @@ fn quota_memory(config: &Config) -> Option<PathBuf> {
 }
 
 fn transport(config: &Config) -> Result<Transport, Failure> {
+    let mut proxy = config.http.proxy.as_deref().map(ProxyUrl::parse).transpose()?;
+    if let (Some(user), Some(password)) = (&config.http.proxy_user, &config.http.proxy_password) {
+        let password = password.read("http.proxy_password")?;
+        proxy = proxy.map(|proxy| proxy.with_login(user, &password));
+    }
     Ok(Transport {
-        proxy: config.http.proxy.as_deref().map(ProxyUrl::parse).transpose()?,
+        proxy,
         ca_file: config.http.ca_file.clone(),
         timeouts: Timeouts {
             connect: Duration::from_secs(config.http.connect_timeout_seconds),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Config, SinkConfig, SinkFormat, SinkKind, json_schema};
+use super::{Config, HttpConfig, SinkConfig, SinkFormat, SinkKind, faults, json_schema};
 
 /// Why a configuration can't be used. The text says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +39,9 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// As [`load`], without the file.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
-    let document: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        ConfigError::new(format!("This is not TOML. {}", error.to_string().trim()))
-    })?;
+    let document: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| ConfigError::new(faults::syntax(text, error.message(), error.span())))?;
     let mut unknown = Vec::new();
     let config: Config = serde_ignored::deserialize(document.clone(), |path| unknown.push(path.to_string())).map_err(
         |error: toml::de::Error| match check_schema(&document) {
@@ -62,28 +62,23 @@ fn explain(message: &str) -> String {
     let message = message.trim().trim_end_matches('.');
     match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         Some(field) => format!("The key `{field}` is missing. Add it; `m365-pipe schema print config` describes it."),
-        None => format!("A value can't be used: {message}."),
+        None => faults::expected(message),
     }
 }
 
 /// Names the unknown key and the nearest one that exists in the same table.
-fn unknown_key(path: &str) -> String {
+pub(super) fn unknown_key(path: &str) -> String {
     let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
     let known = known_keys(table);
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, key), name))
-        .min()
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
     let place = if table.is_empty() { String::new() } else { format!(" in [{table}]") };
-    match nearest {
-        Some((_, name)) => format!("The key `{key}`{place} is unknown. Did you mean `{name}`?"),
+    match faults::nearest(key, &known) {
+        Some(name) => format!("The key `{key}`{place} is unknown. Did you mean `{name}`?"),
         None => format!("The key `{key}`{place} is unknown. Known keys there: {}.", known.join(", ")),
     }
 }
 
 /// The keys that the schema has for a table such as `source`, or `sinks.0`.
-fn known_keys(table: &str) -> Vec<String> {
+pub(super) fn known_keys(table: &str) -> Vec<String> {
     // The schema is made by this program from its own types.
     let schema: Value = serde_json::from_str(&json_schema()).expect("the schema is JSON");
     let mut node = &schema;
@@ -113,11 +108,7 @@ fn check_schema(document: &toml::Table) -> Result<(), ConfigError> {
     let instance = serde_json::to_value(document).map_err(|error| ConfigError::new(error.to_string()))?;
     match validator.iter_errors(&instance).next() {
         None => Ok(()),
-        Some(error) => {
-            let place = error.instance_path().to_string();
-            let key = place.trim_start_matches('/').replace('/', ".");
-            Err(ConfigError::new(format!("The value of `{key}` can't be used: {error}.")))
-        }
+        Some(error) => Err(ConfigError::new(faults::refused(&error))),
     }
 }
 
@@ -146,7 +137,8 @@ fn check_sense(config: &Config) -> Result<(), ConfigError> {
              the same `format`, or collect a second time with a `data_dir` of its own.",
         ));
     }
-    let mut taken: Vec<(String, &str)> = Vec::new();
+    check_proxy(&config.http)?;
+    let mut taken: Vec<String> = Vec::new();
     for (index, sink) in config.sinks.iter().enumerate() {
         check_sink(index, sink)?;
         let (place, what) = match (sink.kind, &sink.path, &sink.url) {
@@ -155,10 +147,13 @@ fn check_sense(config: &Config) -> Result<(), ConfigError> {
             _ => ("standard output".to_owned(), "a place of its own"),
         };
         let name = sink.name.clone().filter(|_| sink.kind == SinkKind::Http).unwrap_or(place);
-        if taken.iter().any(|(other, _)| *other == name) {
-            return Err(ConfigError::new(format!("Two sinks write to {name}. Give each {what}.")));
+        if let Some(other) = taken.iter().position(|other| *other == name) {
+            // An address may hold a secret, so it isn't quoted.
+            return Err(ConfigError::new(format!(
+                "Two sinks, sinks.{other} and sinks.{index}, write to the same place. Give each {what}."
+            )));
         }
-        taken.push((name, what));
+        taken.push(name);
         if let Some(name) = &sink.name
             && config.sinks[..index].iter().any(|other| other.name.as_ref() == Some(name))
         {
@@ -177,6 +172,29 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
+fn check_proxy(http: &HttpConfig) -> Result<(), ConfigError> {
+    let proxy = http.proxy.as_deref().map(url::Url::parse);
+    if proxy.is_none() && (http.proxy_user.is_some() || http.proxy_password.is_some()) {
+        return Err(ConfigError::new(
+            "`http.proxy_user` or `http.proxy_password` is set, and `http.proxy` isn't. Add it, or remove them.",
+        ));
+    }
+    if http.proxy_user.is_some() != http.proxy_password.is_some() {
+        return Err(ConfigError::new(
+            "Of `http.proxy_user` and `http.proxy_password` one is missing. Add it, or remove the other one.",
+        ));
+    }
+    if let Some(Ok(url)) = proxy
+        && (!url.username().is_empty() || url.password().is_some())
+    {
+        return Err(ConfigError::new(
+            "`http.proxy` holds a user or a password. Write them as `proxy_user = \"…\"` and `proxy_password = { env = \"…\" }` or \
+             `{ file = \"…\" }` beside it, and replace the password: it stood in plain text.",
+        ));
+    }
+    Ok(())
+}
+
 fn check_sink(index: usize, sink: &SinkConfig) -> Result<(), ConfigError> {
     let kind = match sink.kind {
         SinkKind::Stdout => "stdout",
@@ -191,6 +209,12 @@ fn check_sink(index: usize, sink: &SinkConfig) -> Result<(), ConfigError> {
     if let Some(key) = sink.foreign_keys().first() {
         return Err(ConfigError::new(format!(
             "sinks.{index} is of type `{kind}` and has the key `{key}`, which means nothing there. Remove it, or change the type."
+        )));
+    }
+    let plain = sink.headers.iter().find(|(name, header)| header.value.is_some() && faults::is_secret_header(name));
+    if let Some((name, _)) = plain {
+        return Err(ConfigError::new(format!(
+            "sinks.{index}.headers.{name} has a `value`, and by its name it is a secret. Give it as `{{ env = \"…\" }}` or `{{ file = \"…\" }}`."
         )));
     }
     if sink.kind == SinkKind::File && sink.path.is_none() {

@@ -2,6 +2,7 @@
 //!
 //! These types are the one source of the reference: their JSON Schema is generated into `schemas/config.schema.json`.
 
+mod faults;
 mod load;
 mod secrets;
 mod sinks;
@@ -189,9 +190,15 @@ pub enum Redact {
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 pub struct HttpConfig {
-    /// An `http://` proxy. Proxies of the environment are not used.
+    /// An `http://` proxy, as `http://host:port`. Proxies of the environment are not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// The user for the proxy, if it wants one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_user: Option<String>,
+    /// Where the password of the proxy's user is: `{ env = "…" }` or `{ file = "…" }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_password: Option<SecretSource>,
     /// A file of PEM certificates to trust in place of the built-in roots, for proxies that open TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -203,7 +210,14 @@ pub struct HttpConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { proxy: None, ca_file: None, connect_timeout_seconds: 15, timeout_seconds: 300 }
+        Self {
+            proxy: None,
+            proxy_user: None,
+            proxy_password: None,
+            ca_file: None,
+            connect_timeout_seconds: 15,
+            timeout_seconds: 300,
+        }
     }
 }
 

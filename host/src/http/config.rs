@@ -119,6 +119,16 @@ impl ProxyUrl {
         Ok(Self(url))
     }
 
+    /// The same proxy, with who we are to it.
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &Secret) -> Self {
+        // What is read from it is decoded once. An address with a host, as this is, takes both.
+        let escaped = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
+        let _ = self.0.set_username(&escaped(user));
+        let _ = self.0.set_password(Some(&escaped(password.expose())));
+        self
+    }
+
     pub(super) fn url(&self) -> &Url {
         &self.0
     }

@@ -142,7 +142,7 @@ fn show(character: char, out: &mut String) {
 
 /// Whether a character neither steers a terminal nor moves or hides other characters: no control (Unicode: general category Cc), no
 /// line or paragraph separator, no bidirectional control (Unicode: UAX 9), none without a width, no tag.
-fn is_harmless(character: char) -> bool {
+pub(crate) fn is_harmless(character: char) -> bool {
     !character.is_control()
         && !matches!(character,
             '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

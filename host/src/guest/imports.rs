@@ -5,53 +5,98 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::StoreLimits;
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::source::log_pipeline::plugin::{http, log, types};
-use super::limits::{Activity, GuestLimits};
+use super::bounds::{
+    BODY_BYTES, HANDLES, HEADER_BYTES, HEADERS, LOG_BYTES, LOG_FIELDS, READ_BYTES, REFUSED_REQUESTS, REQUESTS,
+    URL_BYTES, WORD_BYTES,
+};
+use super::limits::{Activity, GuestLimits, Room, Stopped};
+use super::lines::Lines;
 use crate::foreign_text::readable;
 use crate::http::{Cancel, Client, Error as HttpError, ErrorKind as HttpErrorKind, Method, Request, Response};
 
 /// An answer that a guest holds.
 pub struct GuestResponse(Response);
 
-/// How many log lines a guest may write in the life of one store.
-const LOG_LINES: u32 = 10_000;
-/// The longest log message or field, in characters.
-const LOG_CHARACTERS: usize = 4096;
-/// Bytes that one `read` hands out at most.
-const READ_BYTES: usize = 1 << 20;
-
 /// What a store holds beside the guest's memory.
 pub(super) struct GuestState {
-    pub(super) limits: StoreLimits,
+    pub(super) room: Room,
     pub(super) activity: Arc<Activity>,
     /// The quota that the last request counted against, unless a refusal of it says nothing about others: the host slows it
     /// when the guest says that it was too fast.
     pub(super) last_quota: Option<String>,
+    /// Whether our own quota held back the last request.
+    pub(super) held_back: bool,
+    time: Duration,
     wasi: WasiCtx,
     table: ResourceTable,
     way_out: Option<(Client, Cancel)>,
     stream: String,
-    log_lines: u32,
+    lines: Arc<Lines>,
+    /// Requests of this call, and those of them that were refused before they were sent.
+    requests: u32,
+    refused: u32,
 }
+
+/// How long a guest may go on computing when the run ends.
+const GRACE: Duration = Duration::from_secs(2);
 
 impl GuestState {
     /// A state with a way out to the network, or with none.
-    pub(super) fn new(limits: &GuestLimits, way_out: Option<(Client, Cancel)>, stream: &str) -> Self {
+    pub(super) fn new(
+        limits: &GuestLimits,
+        way_out: Option<(Client, Cancel)>,
+        stream: &str,
+        lines: Arc<Lines>,
+    ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(64);
+        table.set_max_capacity(HANDLES);
         Self {
-            limits: limits.store(),
+            room: Room::new(limits),
             activity: Arc::new(Activity::default()),
             last_quota: None,
-            wasi: WasiCtx::builder().build(),
+            held_back: false,
+            time: limits.time,
+            wasi: super::wasi::context(),
             table,
             way_out,
             stream: stream.to_owned(),
-            log_lines: 0,
+            lines,
+            requests: 0,
+            refused: 0,
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        (self.requests, self.refused) = (0, 0);
+        self.activity.begin();
+    }
+
+    /// The stream that the next call is about, for the guest's log lines.
+    pub(super) fn is_for(&mut self, stream: &str) {
+        if self.stream != stream {
+            stream.clone_into(&mut self.stream);
+        }
+    }
+
+    /// Whether the run that it works for is ending.
+    pub(super) fn is_ending(&self) -> bool {
+        self.way_out.as_ref().is_some_and(|(_, cancel)| cancel.is_cancelled())
+    }
+
+    /// Stops a guest that has used up the time of its call, or goes on after the run has ended. `stopped` says what it did.
+    pub(super) fn check_time(&self, stopped: fn(Duration) -> Stopped) -> wasmtime::Result<()> {
+        let spent = self.activity.spent();
+        if spent > self.time {
+            Err(stopped(self.time).into())
+        } else if self.is_ending() && spent > GRACE {
+            Err(Stopped::Ended.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -113,9 +158,18 @@ impl http::Host for GuestState {
                 retry_after_ms: None,
             }));
         };
+        self.requests += 1;
+        if self.requests > REQUESTS {
+            return Err(wasmtime::Error::msg(format!("it sent more than {REQUESTS} requests in one call")));
+        }
+        if let Err(refused) = within_bounds(&request) {
+            self.count_refused()?;
+            return Ok(Err(refused));
+        }
         // Starting something has a limit of its own, and its pause concerns nothing else.
         let apart = matches!(request.method, http::Method::Post);
         self.last_quota = (!apart).then(|| request.quota.clone());
+        self.held_back = false;
         let answer = self.on_host(|_| {
             let request = Request {
                 method: match request.method {
@@ -134,8 +188,53 @@ impl http::Host for GuestState {
         });
         match answer {
             Ok(response) => Ok(Ok(self.table.push(GuestResponse(response))?)),
-            Err(error) => Ok(Err(guest_error(error))),
+            Err(error) => {
+                if error.kind == HttpErrorKind::DeniedByHost {
+                    self.count_refused()?;
+                }
+                self.held_back = error.kind == HttpErrorKind::RateLimited && error.code == OWN_QUOTA;
+                Ok(Err(guest_error(error)))
+            }
         }
+    }
+}
+
+impl GuestState {
+    /// Each refused request is told, so a guest that goes on after many of them is stopped.
+    fn count_refused(&mut self) -> wasmtime::Result<()> {
+        self.refused += 1;
+        if self.refused > REFUSED_REQUESTS {
+            return Err(wasmtime::Error::msg(format!(
+                "it sent more than {REFUSED_REQUESTS} requests in one call that the host refuses"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The code of the error with which our own quota holds a request back.
+pub(super) const OWN_QUOTA: &str = "quota";
+
+/// Refuses a request that is larger than any that makes sense, before anything is done with it.
+fn within_bounds(request: &http::Request) -> Result<(), types::Error> {
+    let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let audience = request.audience.as_ref().map_or(0, String::len);
+    let bounds = [
+        ("its URL in bytes", request.url.len(), URL_BYTES),
+        ("the number of its headers", request.headers.len(), HEADERS),
+        ("its headers in bytes", headers, HEADER_BYTES),
+        ("its body in bytes", request.body.as_ref().map_or(0, Vec::len), BODY_BYTES),
+        ("the name of its audience in bytes", audience, WORD_BYTES),
+        ("the name of its quota in bytes", request.quota.len(), WORD_BYTES),
+    ];
+    match bounds.into_iter().find(|(_, size, most)| size > most) {
+        None => Ok(()),
+        Some((what, size, most)) => Err(types::Error {
+            kind: types::ErrorKind::TooLarge,
+            code: "request-too-large".to_owned(),
+            message: format!("The host refused a request and sent nothing: {what} is {size}, and {most} at most."),
+            retry_after_ms: None,
+        }),
     }
 }
 
@@ -164,53 +263,46 @@ impl http::HostResponse for GuestState {
 
 impl log::Host for GuestState {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        self.log_lines += 1;
-        if self.log_lines > LOG_LINES {
-            return Ok(());
-        }
-        let message = printable(&message);
-        let mut extra = String::new();
+        let wanted = match level {
+            log::Level::Trace => tracing::enabled!(target: "plugin", tracing::Level::TRACE),
+            log::Level::Debug => tracing::enabled!(target: "plugin", tracing::Level::DEBUG),
+            log::Level::Info => tracing::enabled!(target: "plugin", tracing::Level::INFO),
+            log::Level::Warn => tracing::enabled!(target: "plugin", tracing::Level::WARN),
+            log::Level::Error => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
+        };
+        let mut line = if wanted { readable(&message, LOG_BYTES) } else { return Ok(()) };
         // The host says the stream itself.
-        for (name, value) in fields.iter().filter(|(name, _)| name != "stream").take(16) {
-            extra.push(' ');
-            extra.push_str(&printable(name));
-            extra.push('=');
-            extra.push_str(&printable(value));
+        for (name, value) in fields.iter().filter(|(name, _)| name != "stream").take(LOG_FIELDS) {
+            line.push(' ');
+            line.push_str(&readable(name, WORD_BYTES));
+            line.push('=');
+            line.push_str(&readable(value, LOG_BYTES / 4));
         }
         let stream = self.stream.as_str();
-        match level {
-            log::Level::Trace => tracing::trace!(target: "plugin", stream, "{message}{extra}"),
-            log::Level::Debug => tracing::debug!(target: "plugin", stream, "{message}{extra}"),
-            log::Level::Info => tracing::info!(target: "plugin", stream, "{message}{extra}"),
-            log::Level::Warn => tracing::warn!(target: "plugin", stream, "{message}{extra}"),
-            log::Level::Error => tracing::error!(target: "plugin", stream, "{message}{extra}"),
+        if !self.lines.allow(stream, line.len()) {
+            return Ok(());
         }
-        if self.log_lines == LOG_LINES {
-            tracing::warn!(target: "plugin", stream, "The plugin writes too many log lines; further ones are dropped.");
+        match level {
+            log::Level::Trace => tracing::trace!(target: "plugin", stream, "{line}"),
+            log::Level::Debug => tracing::debug!(target: "plugin", stream, "{line}"),
+            log::Level::Info => tracing::info!(target: "plugin", stream, "{line}"),
+            log::Level::Warn => tracing::warn!(target: "plugin", stream, "{line}"),
+            log::Level::Error => tracing::error!(target: "plugin", stream, "{line}"),
         }
         Ok(())
     }
-}
-
-/// A guest's text as it may stand in the log.
-fn printable(text: &str) -> String {
-    readable(text, LOG_CHARACTERS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_guest_cannot_forge_log_lines() {
-        assert_eq!(printable("a\nERROR b\u{1b}[31m"), "a ERROR b\\u{1b}[31m");
-        assert!(printable(&"x".repeat(10_000)).len() < 5000);
+    fn state() -> GuestState {
+        GuestState::new(&GuestLimits::default(), None, "", Arc::new(Lines::new("Lines")))
     }
 
-    #[test]
-    fn a_guest_without_a_way_out_is_told_so() {
-        let mut state = GuestState::new(&GuestLimits::default(), None, "");
-        let request = http::Request {
+    fn request() -> http::Request {
+        http::Request {
             method: http::Method::Get,
             url: "https://example.com/".to_owned(),
             headers: Vec::new(),
@@ -218,8 +310,30 @@ mod tests {
             audience: None,
             quota: "q".to_owned(),
             timeout_ms: 0,
-        };
-        let answer = http::Host::send(&mut state, request).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_guest_without_a_way_out_is_told_so() {
+        let answer = http::Host::send(&mut state(), request()).unwrap();
         assert!(matches!(answer, Err(error) if error.kind == types::ErrorKind::DeniedByHost));
+    }
+
+    #[test]
+    fn a_request_beyond_any_bound_is_refused() {
+        assert!(within_bounds(&request()).is_ok());
+        let pair = |bytes: usize| ("x".to_owned(), "v".repeat(bytes));
+        for request in [
+            http::Request { url: "u".repeat(URL_BYTES + 1), ..request() },
+            http::Request { headers: vec![pair(1); HEADERS + 1], ..request() },
+            http::Request { headers: vec![pair(HEADER_BYTES)], ..request() },
+            http::Request { body: Some(vec![0; BODY_BYTES + 1]), ..request() },
+            http::Request { audience: Some("a".repeat(WORD_BYTES + 1)), ..request() },
+            http::Request { quota: "q".repeat(WORD_BYTES + 1), ..request() },
+        ] {
+            let refused = within_bounds(&request).unwrap_err();
+            assert_eq!(refused.code, "request-too-large");
+            assert!(refused.message.len() < 200);
+        }
     }
 }

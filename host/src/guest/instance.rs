@@ -1,14 +1,19 @@
 //! Calling a guest: one store with one instance, its calls, and what can go wrong in them.
+//!
+//! The invariant: what leaves here keeps to the contract ([`super::contract`]), whatever the guest said.
 
 use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::bindings::{self, Batch, Chunk, Discovery, ErrorKind, Finding, Output, Split, Unknown, source, transform};
-use super::imports::GuestState;
+use super::bindings::{self, Batch, Chunk, Discovery, ErrorKind, Finding, Output, Split, source, transform};
+use super::bounds::{CALL_BYTES, MESSAGE_BYTES, WORD_BYTES};
+use super::contract::{self, Course};
+use super::imports::{GuestState, OWN_QUOTA};
+use super::limits::Stopped;
 use crate::claims;
-use crate::foreign_text::{SENTENCE, WORD, readable};
+use crate::foreign_text::readable;
 
 /// Why a call of a guest gave no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,18 +32,40 @@ pub enum GuestError {
         /// The quota that the last request named, if there was one.
         quota: Option<String>,
     },
-    /// The guest trapped, reached a limit, or broke the contract. Its store is lost.
+    /// The guest trapped or reached a limit. Its store is lost.
     #[error("The plugin failed: {0}")]
     Trapped(String),
+    /// The guest handed over what `wit/` doesn't allow: a fault in the plugin. Its store is lost.
+    #[error("The plugin broke its contract: {0}")]
+    Contract(String),
 }
 
 impl GuestError {
-    pub(super) fn trap(error: wasmtime::Error) -> Self {
+    /// A call that ended in a trap, or that the host ended.
+    pub(super) fn trap(function: &str, error: &wasmtime::Error) -> Self {
+        if let Some(Stopped::Ended) = error.downcast_ref::<Stopped>() {
+            return Self::Answered {
+                kind: ErrorKind::Cancelled,
+                code: "cancelled".to_owned(),
+                message: "The run is ending.".to_owned(),
+                retry_after: None,
+                quota: None,
+            };
+        }
         let mut text = format!("{:#}", error.root_cause());
         if text.is_empty() {
             text = format!("{error:#}");
         }
-        Self::Trapped(readable(text.lines().next().unwrap_or_default(), SENTENCE))
+        if text.contains("hostcalls has been exhausted") {
+            return Self::Contract(format!("`{function}` handed over more than {} MiB in one call", CALL_BYTES >> 20));
+        }
+        let text = readable(text.lines().next().unwrap_or_default(), MESSAGE_BYTES);
+        Self::Trapped(format!("{text} (in `{function}`)"))
+    }
+
+    /// An answer that the contract doesn't allow.
+    pub(super) fn breach(function: &str, what: &str) -> Self {
+        Self::Contract(format!("`{function}` {what}"))
     }
 
     pub(super) fn missing(what: &str) -> Self {
@@ -46,10 +73,19 @@ impl GuestError {
     }
 
     fn answered(error: bindings::Error, state: &GuestState) -> Self {
+        let (mut kind, mut code) = (error.kind, readable(&error.code, WORD_BYTES));
+        // The host goes on in silence when it ends, or waits for its own quota. A guest can't claim that it does.
+        let ends = kind == ErrorKind::Cancelled && !state.is_ending();
+        if ends {
+            kind = ErrorKind::Internal;
+        }
+        if ends || (kind == ErrorKind::RateLimited && code == OWN_QUOTA && !state.held_back) {
+            code.push_str("-claimed");
+        }
         Self::Answered {
-            kind: error.kind,
-            code: readable(&error.code, WORD),
-            message: readable(&error.message, SENTENCE),
+            kind,
+            code,
+            message: readable(&error.message, MESSAGE_BYTES),
             retry_after: error.retry_after_ms.map(|asked| claims::wait(Duration::from_millis(asked))),
             quota: state.last_quota.clone(),
         }
@@ -60,22 +96,30 @@ impl GuestError {
         match self {
             Self::Answered { code, .. } => code,
             Self::Trapped(_) => "trap",
+            Self::Contract(_) => "contract",
         }
     }
 }
 
-/// Runs a call of the guest with its clock on, and unwraps both layers of its result.
-macro_rules! call {
-    ($self:ident, $call:expr) => {{
-        $self.store.data().activity.enter();
+/// Runs a call of the guest with its clock on.
+macro_rules! timed {
+    ($self:ident, $function:literal, $call:expr) => {{
+        $self.store.data_mut().begin();
         let result = $call;
         $self.store.data().activity.leave();
-        match result {
+        result.map_err(|trap| GuestError::trap($function, &trap))
+    }};
+}
+
+/// Runs a call of the guest with its clock on, and unwraps both layers of its result.
+macro_rules! call {
+    ($self:ident, $function:literal, $call:expr) => {
+        match timed!($self, $function, $call) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(GuestError::answered(error, $self.store.data())),
-            Err(trap) => Err(GuestError::trap(trap)),
+            Err(error) => Err(error),
         }
-    }};
+    };
 }
 
 /// An instance that discovers and checks.
@@ -91,37 +135,35 @@ impl SourceInstance {
         settings: &str,
     ) -> Result<Self, GuestError> {
         let mut this = Self { store, guest };
-        call!(this, this.guest.log_pipeline_plugin_source().call_configure(&mut this.store, settings))?;
+        call!(this, "configure", this.guest.log_pipeline_plugin_source().call_configure(&mut this.store, settings))?;
         Ok(this)
     }
 
     /// Lists what is new in a stream.
     ///
     /// # Errors
-    /// What the plugin answers, or that it trapped.
+    /// What the plugin answers, or that it trapped or broke the contract.
     pub fn discover(&mut self, stream: &str, state: Option<&str>, now_ms: u64) -> Result<Discovery, GuestError> {
-        let mut discovery = call!(
+        let mut found = call!(
             self,
+            "discover",
             self.guest.log_pipeline_plugin_source().call_discover(&mut self.store, &stream.to_owned(), state, now_ms)
         )?;
-        discovery.lost.iter_mut().for_each(|(_, reason)| *reason = readable(reason, SENTENCE));
-        Ok(discovery)
+        contract::discovery(stream, &mut found).map_err(|what| GuestError::breach("discover", &what))?;
+        Ok(found)
     }
 
     /// Tests a stream without changing anything.
     ///
     /// # Errors
-    /// If the plugin traps.
+    /// If the plugin traps or breaks the contract.
     pub fn check(&mut self, stream: &str, now_ms: u64) -> Result<Vec<Finding>, GuestError> {
-        self.store.data().activity.enter();
-        let result = self.guest.log_pipeline_plugin_source().call_check(&mut self.store, &stream.to_owned(), now_ms);
-        self.store.data().activity.leave();
-        let mut findings = result.map_err(GuestError::trap)?;
-        for finding in &mut findings {
-            finding.code = readable(&finding.code, WORD);
-            finding.message = readable(&finding.message, SENTENCE);
-            finding.mend = readable(&finding.mend, SENTENCE);
-        }
+        let mut findings = timed!(
+            self,
+            "check",
+            self.guest.log_pipeline_plugin_source().call_check(&mut self.store, &stream.to_owned(), now_ms)
+        )?;
+        contract::findings(&mut findings).map_err(|what| GuestError::breach("check", &what))?;
         Ok(findings)
     }
 
@@ -133,9 +175,10 @@ impl SourceInstance {
     pub(super) fn open(mut self, split: &Split, resume: Option<&str>, now_ms: u64) -> Result<Reader, GuestError> {
         let reader = call!(
             self,
+            "reader.open",
             self.guest.log_pipeline_plugin_source().reader().call_open(&mut self.store, split, resume, now_ms)
         )?;
-        Ok(Reader { store: self.store, guest: self.guest, reader })
+        Ok(Reader { store: self.store, guest: self.guest, reader, course: Course::default() })
     }
 }
 
@@ -144,21 +187,21 @@ pub struct Reader {
     store: Store<GuestState>,
     guest: source::SourcePlugin,
     reader: ResourceAny,
+    course: Course,
 }
 
 impl Reader {
     /// The next chunk of records, or none after the last one.
     ///
     /// # Errors
-    /// What the plugin answers, or that it trapped or handed out something that is no batch.
+    /// What the plugin answers, or that it trapped or broke the contract.
     pub fn next(&mut self, max_bytes: u32) -> Result<Option<Chunk>, GuestError> {
         let chunk = call!(
             self,
+            "reader.next",
             self.guest.log_pipeline_plugin_source().reader().call_next(&mut self.store, self.reader, max_bytes)
         )?;
-        if let Some(chunk) = &chunk {
-            check_batch(&chunk.batch)?;
-        }
+        self.course.chunk(chunk.as_ref()).map_err(|what| GuestError::breach("reader.next", &what))?;
         Ok(chunk)
     }
 }
@@ -167,6 +210,8 @@ impl Reader {
 pub struct TransformInstance {
     store: Store<GuestState>,
     guest: transform::TransformPlugin,
+    /// Whether it is a component that somebody brought along.
+    stranger: bool,
 }
 
 impl TransformInstance {
@@ -174,63 +219,32 @@ impl TransformInstance {
         store: Store<GuestState>,
         guest: transform::TransformPlugin,
         settings: &str,
+        stranger: bool,
     ) -> Result<Self, GuestError> {
-        let mut this = Self { store, guest };
-        call!(this, this.guest.log_pipeline_plugin_transform().call_configure(&mut this.store, settings))?;
+        let mut this = Self { store, guest, stranger };
+        call!(this, "configure", this.guest.log_pipeline_plugin_transform().call_configure(&mut this.store, settings))?;
         Ok(this)
     }
 
     /// Says whose records come next, in case the plugin hangs on one of them.
     pub fn is_for(&mut self, stream: &str, split: &str) {
         self.store.data().activity.is_for(stream, split);
+        self.store.data_mut().is_for(stream);
     }
 
     /// Normalises a batch of records of one stream.
     ///
     /// # Errors
-    /// What the plugin answers, or that it trapped, or that its answer doesn't account for every line.
+    /// What the plugin answers, or that it trapped or broke the contract, such as by an answer that doesn't account for every
+    /// line.
     pub fn process(&mut self, stream: &str, input: &Batch, now_ms: u64) -> Result<Output, GuestError> {
         let mut output = call!(
             self,
+            "process",
             self.guest.log_pipeline_plugin_transform().call_process(&mut self.store, &stream.to_owned(), input, now_ms)
         )?;
-        check_batch(&output.batch)?;
-        let without_event = output.rejects.len() as u64 + u64::from(output.filtered);
-        if without_event > u64::from(input.count) {
-            return Err(GuestError::Trapped(format!(
-                "it accounts for {without_event} records without an event out of {}",
-                input.count
-            )));
-        }
-        if let Some(reject) = output.rejects.iter().find(|reject| reject.index >= input.count) {
-            return Err(GuestError::Trapped(format!("it rejects line {} of {}", reject.index, input.count)));
-        }
-        let normalised = u64::from(input.count) - without_event;
-        if u64::from(output.batch.count) < normalised {
-            return Err(GuestError::Trapped(format!(
-                "it made {} events out of {normalised} records",
-                output.batch.count
-            )));
-        }
-        for reject in &mut output.rejects {
-            reject.code = readable(&reject.code, WORD);
-            reject.message = readable(&reject.message, SENTENCE);
-        }
-        for Unknown { place, name, sample, .. } in &mut output.unknown {
-            [place, name, sample].into_iter().for_each(|text| *text = readable(text, WORD));
-        }
+        contract::output(input.count, &mut output, self.stranger)
+            .map_err(|what| GuestError::breach("process", &what))?;
         Ok(output)
     }
-}
-
-/// A batch holds as many lines as it says, each ended by a line feed.
-fn check_batch(batch: &Batch) -> Result<(), GuestError> {
-    let lines = memchr::memchr_iter(b'\n', &batch.data).count();
-    if lines != batch.count as usize || batch.data.last().is_some_and(|last| *last != b'\n') {
-        return Err(GuestError::Trapped(format!(
-            "it handed out a batch that claims {} lines and holds {lines}",
-            batch.count
-        )));
-    }
-    Ok(())
 }

@@ -1,22 +1,22 @@
-//! What a guest may use: memory, tables, handles, and time without progress.
+//! What a guest may use: memory, tables, handles, and time. How much it may say is in [`super::bounds`].
 //!
-//! Time is measured while the guest computes, and not while the host works for it. Two ways enforce it. A component
-//! that somebody brings along is compiled with epoch checks, and trips over its deadline. The built-in component is
-//! compiled without them, since they cost up to two fifths on scanning bytes; a watchdog thread looks at it and ends
-//! the process, which the ledger makes safe.
+//! Time is measured while the guest computes or sleeps, and not while the host works for it. Two ways enforce it. A
+//! component that somebody brings along is compiled with epoch checks, and trips over its deadline: what it uses in one call
+//! is summed up, however often it calls the host in between. The built-in component is compiled without them, since they
+//! cost up to two fifths on scanning bytes; a watchdog thread looks at it and ends the process, which the ledger makes safe.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime::ResourceLimiter;
 
 /// Bounds for every instance.
 #[derive(Debug, Clone, Copy)]
 pub struct GuestLimits {
     /// Bytes of linear memory.
     pub memory: usize,
-    /// How long a guest may compute without calling the host or returning.
+    /// How long a guest may compute in one call.
     pub time: Duration,
 }
 
@@ -26,24 +26,90 @@ impl Default for GuestLimits {
     }
 }
 
-impl GuestLimits {
-    pub(super) fn store(&self) -> StoreLimits {
-        StoreLimitsBuilder::new()
-            .memory_size(self.memory)
-            .table_elements(100_000)
-            .instances(32)
-            .tables(32)
-            .memories(8)
-            .trap_on_grow_failure(true)
-            .build()
+/// Why the host stopped a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Stopped {
+    #[error("it computed for longer than {} s in one call (limits.guest_seconds)", .0.as_secs_f32())]
+    Computed(Duration),
+    #[error("it slept, or waited for a timer, for longer than {} s in one call (limits.guest_seconds)", .0.as_secs_f32())]
+    Waited(Duration),
+    #[error("it asked for more than {} MiB of memory (limits.guest_memory_mib)", .0 >> 20)]
+    Memory(usize),
+    #[error("it asked for a table of more than {0} elements")]
+    Table(usize),
+    /// The run ends, and the guest with it.
+    #[error("the run is ending")]
+    Ended,
+}
+
+/// Elements of all tables together.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// What a store has used of its memory and tables, all of them together.
+#[derive(Debug)]
+pub(super) struct Room {
+    memory: usize,
+    memory_used: usize,
+    table_used: usize,
+}
+
+impl Room {
+    pub(super) fn new(limits: &GuestLimits) -> Self {
+        Self { memory: limits.memory, memory_used: 0, table_used: 0 }
+    }
+}
+
+/// Takes what is missing between `current` and `desired`, if there is room.
+fn take(used: &mut usize, limit: usize, current: usize, desired: usize) -> bool {
+    let sum = used.saturating_add(desired.saturating_sub(current));
+    let fits = sum <= limit;
+    if fits {
+        *used = sum;
+    }
+    fits
+}
+
+impl ResourceLimiter for Room {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        if take(&mut self.memory_used, self.memory, current, desired) {
+            return Ok(true);
+        }
+        Err(Stopped::Memory(self.memory).into())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        if take(&mut self.table_used, TABLE_ELEMENTS, current, desired) {
+            return Ok(true);
+        }
+        Err(Stopped::Table(TABLE_ELEMENTS).into())
+    }
+
+    fn instances(&self) -> usize {
+        32
+    }
+
+    fn tables(&self) -> usize {
+        32
+    }
+
+    fn memories(&self) -> usize {
+        8
     }
 }
 
 /// Since when a guest computes.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Milliseconds since [`start`] plus one; 0 while the guest isn't running.
+    /// Microseconds since [`start`] plus one; 0 while the guest isn't running.
     since: AtomicU64,
+    /// Microseconds that it computed in this call before the host last did something for it.
+    before: AtomicU64,
     /// The stream and the split that it works on, once that is known.
     work: Mutex<Option<(String, String)>>,
 }
@@ -57,21 +123,34 @@ impl Activity {
         }
     }
 
-    /// The guest begins, or goes on after the host did something for it.
+    /// A call begins.
+    pub(super) fn begin(&self) {
+        self.before.store(0, Ordering::Relaxed);
+        self.enter();
+    }
+
+    /// The guest goes on after the host did something for it.
     pub(super) fn enter(&self) {
         self.since.store(now().saturating_add(1), Ordering::Relaxed);
     }
 
     /// The guest has returned or called the host.
     pub(super) fn leave(&self) {
+        let busy = u64::try_from(self.busy().as_micros()).unwrap_or(u64::MAX);
+        self.before.fetch_add(busy, Ordering::Relaxed);
         self.since.store(0, Ordering::Relaxed);
     }
 
-    /// For how long the guest has computed without progress.
+    /// For how long the guest has computed in this call.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_micros(self.before.load(Ordering::Relaxed)) + self.busy()
+    }
+
+    /// For how long the guest has computed since the host last did something for it.
     pub(super) fn busy(&self) -> Duration {
         match self.since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
-            since => Duration::from_millis(now().saturating_sub(since - 1)),
+            since => Duration::from_micros(now().saturating_sub(since - 1)),
         }
     }
 }
@@ -82,7 +161,7 @@ fn start() -> Instant {
 }
 
 fn now() -> u64 {
-    u64::try_from(start().elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(start().elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The exit code of a process that the watchdog ended.
@@ -162,10 +241,31 @@ mod tests {
     fn only_time_inside_the_guest_counts() {
         let activity = Activity::default();
         assert_eq!(activity.busy(), Duration::ZERO);
-        activity.enter();
+        activity.begin();
         std::thread::sleep(Duration::from_millis(5));
         assert!(activity.busy() >= Duration::from_millis(4));
         activity.leave();
         assert_eq!(activity.busy(), Duration::ZERO);
+        let spent = activity.spent();
+        assert!(spent >= Duration::from_millis(4));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(activity.spent(), spent, "the host's time");
+        activity.enter();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(activity.spent() >= spent + Duration::from_millis(4), "a call's time is summed up");
+        activity.begin();
+        assert_eq!(activity.before.load(Ordering::Relaxed), 0, "the next call begins anew");
+    }
+
+    #[test]
+    fn all_memories_share_the_room() {
+        let mut room = Room::new(&GuestLimits { memory: 100, ..GuestLimits::default() });
+        assert!(room.memory_growing(0, 60, None).unwrap());
+        assert!(!room.memory_growing(0, 20, Some(10)).unwrap(), "beyond its own maximum");
+        assert!(room.memory_growing(0, 30, None).unwrap());
+        let error = room.memory_growing(60, 80, None).unwrap_err();
+        assert_eq!(error.downcast_ref::<Stopped>(), Some(&Stopped::Memory(100)));
+        assert!(room.memory_growing(60, 70, None).unwrap());
+        assert!(room.table_growing(0, TABLE_ELEMENTS + 1, None).is_err());
     }
 }

@@ -5,16 +5,21 @@
 //! store and nothing else.
 
 mod bindings;
+mod bounds;
 mod cache;
+mod contract;
 mod imports;
 mod instance;
 mod limits;
+mod lines;
 mod plugin;
+mod wasi;
 
 pub use bindings::{
     Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Operation, Output, PluginDescription, Reject, Severity,
     Split, StreamDescription, Unknown, UnknownKind,
 };
+pub use contract::is_json;
 pub use instance::{GuestError, Reader, SourceInstance, TransformInstance};
 pub use limits::{GuestLimits, WhenStuck};
 pub use plugin::{LoadError, Plugin, PluginFile};

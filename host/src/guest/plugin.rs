@@ -10,10 +10,12 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, OptLevel, Store};
 
 use super::bindings::{Operation, PluginDescription, source, transform};
-use super::cache;
+use super::bounds::{CALL_BYTES, COMPONENT_BYTES, INFO_TIME};
 use super::imports::GuestState;
 use super::instance::{GuestError, Reader, SourceInstance, TransformInstance};
-use super::limits::{GuestLimits, Watchdog, WhenStuck};
+use super::limits::{GuestLimits, Stopped, Watchdog, WhenStuck};
+use super::lines::Lines;
+use super::{cache, contract, wasi};
 use crate::http::{Cancel, Client};
 
 /// The component that is part of this program.
@@ -85,6 +87,11 @@ pub struct Plugin {
     description: PluginDescription,
     limits: GuestLimits,
     watchdog: Option<Watchdog>,
+    /// Whether somebody brought it along: then what it makes is looked at more closely.
+    stranger: bool,
+    /// What the guests say themselves, and what the host has to say of them.
+    said: Arc<Lines>,
+    told: Lines,
     ticking: Arc<AtomicBool>,
 }
 
@@ -111,6 +118,26 @@ fn engine(with_epochs: bool) -> Result<Engine, String> {
     Engine::new(&config).map_err(|error| error.to_string())
 }
 
+/// Calls a function of the interface `info`, which both worlds have, in an instance of its own.
+macro_rules! ask {
+    ($self:ident, $name:literal, $function:ident($($argument:expr)?), $convert:expr) => {{
+        let limits = GuestLimits { time: INFO_TIME, ..$self.limits };
+        let mut store = $self.store(None, "", limits);
+        store.data_mut().begin();
+        let answer = match (&$self.source, &$self.transform) {
+            (Some(pre), _) => pre.instantiate(&mut store).and_then(|guest| {
+                guest.log_pipeline_plugin_info().$function(&mut store $(, $argument)?).map($convert)
+            }),
+            (None, Some(pre)) => pre.instantiate(&mut store).and_then(|guest| {
+                guest.log_pipeline_plugin_info().$function(&mut store $(, $argument)?).map($convert)
+            }),
+            (None, None) => return Err(GuestError::missing("info")),
+        };
+        store.data().activity.leave();
+        answer.map_err(|error| GuestError::trap($name, &error))
+    }};
+}
+
 impl Plugin {
     /// Loads a component, out of the cache in `cache` if it was compiled before.
     ///
@@ -126,7 +153,7 @@ impl Plugin {
             ),
             PluginFile::File(path) => {
                 let name = path.display().to_string();
-                let bytes = crate::files::read(path, 1 << 30)
+                let bytes = crate::files::read(path, COMPONENT_BYTES)
                     .map_err(|error| LoadError::Unreadable { path: name.clone(), reason: error.to_string() })?;
                 let digest = blake3::hash(&bytes).to_string();
                 (name, Cow::Owned(bytes), digest, false)
@@ -150,7 +177,7 @@ impl Plugin {
         };
 
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(|error| broken(error.to_string()))?;
+        wasi::add_to_linker(&mut linker).map_err(|error| broken(error.to_string()))?;
         source::SourcePlugin::add_to_linker::<_, GuestState>(&mut linker, |state| state)
             .map_err(|error| broken(error.to_string()))?;
         let pre = linker
@@ -189,6 +216,9 @@ impl Plugin {
             },
             limits,
             watchdog: trusted.then(|| Watchdog::start(limits.time)),
+            stranger: matches!(file, PluginFile::File(_)),
+            said: Arc::new(Lines::new("Log lines of the plugin")),
+            told: Lines::new("Lines about the plugin"),
             ticking,
         };
         plugin.description = plugin.ask_for_description().map_err(|error| broken(error.to_string()))?;
@@ -213,44 +243,45 @@ impl Plugin {
         }
     }
 
+    /// Whether somebody brought the component along, by `--plugin`: nothing that it hands over is known to be right.
+    pub fn is_stranger(&self) -> bool {
+        self.stranger
+    }
+
+    /// Whether the host may write another line about what the plugin does in a stream, with such a reason. What it may not
+    /// write is counted, and told once.
+    pub fn may_tell(&self, stream: &str, reason: &str) -> bool {
+        self.told.allow(stream, reason.len() + 200)
+    }
+
     /// The text of one of the plugin's schemas.
     ///
     /// # Errors
-    /// If the plugin traps.
+    /// If the plugin traps or breaks the contract.
     pub fn schema(&self, id: &str) -> Result<Option<String>, GuestError> {
-        let mut store = self.store(None, "");
-        match (&self.source, &self.transform) {
-            (Some(pre), _) => {
-                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-                guest.log_pipeline_plugin_info().call_schema(&mut store, id).map_err(GuestError::trap)
-            }
-            (None, Some(pre)) => {
-                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-                guest.log_pipeline_plugin_info().call_schema(&mut store, id).map_err(GuestError::trap)
-            }
-            (None, None) => Ok(None),
-        }
+        let schema = ask!(self, "schema", call_schema(id), |schema| schema)?;
+        contract::schema(schema.as_deref()).map_err(|what| GuestError::breach("schema", &what))?;
+        Ok(schema)
     }
 
     /// The operations whose meaning the plugin knows.
     ///
     /// # Errors
-    /// If the plugin traps.
+    /// If the plugin traps or breaks the contract.
+    #[allow(clippy::useless_conversion, reason = "the operations of one of the two worlds")]
     pub fn operations(&self) -> Result<Vec<Operation>, GuestError> {
-        let mut store = self.store(None, "");
-        match (&self.source, &self.transform) {
-            (Some(pre), _) => {
-                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-                guest.log_pipeline_plugin_info().call_operations(&mut store).map_err(GuestError::trap)
-            }
-            (None, Some(pre)) => {
-                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-                let operations = guest.log_pipeline_plugin_info().call_operations(&mut store);
-                let operations = operations.map_err(GuestError::trap)?;
-                Ok(operations.into_iter().map(Operation::from).collect())
-            }
-            (None, None) => Ok(Vec::new()),
-        }
+        let operations = ask!(self, "operations", call_operations(), |operations| {
+            operations.into_iter().map(Operation::from).collect::<Vec<_>>()
+        })?;
+        contract::operations(&operations).map_err(|what| GuestError::breach("operations", &what))?;
+        Ok(operations)
+    }
+
+    #[allow(clippy::useless_conversion, reason = "the description of one of the two worlds")]
+    fn ask_for_description(&self) -> Result<PluginDescription, GuestError> {
+        let description = ask!(self, "describe", call_describe(), PluginDescription::from)?;
+        contract::description(&description).map_err(|what| GuestError::breach("describe", &what))?;
+        Ok(description)
     }
 
     /// An instance that reads, configured, with `client` as its way out.
@@ -265,9 +296,9 @@ impl Plugin {
         cancel: Cancel,
     ) -> Result<SourceInstance, GuestError> {
         let pre = self.source.as_ref().ok_or_else(|| GuestError::missing("source"))?;
-        let mut store = self.store(Some((client, cancel)), stream);
-        store.data().activity.enter();
-        let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
+        let mut store = self.store(Some((client, cancel)), stream, self.limits);
+        store.data_mut().begin();
+        let guest = pre.instantiate(&mut store).map_err(|error| GuestError::trap("instantiate", &error))?;
         SourceInstance::new(store, guest, settings)
     }
 
@@ -295,47 +326,25 @@ impl Plugin {
     /// If the plugin has no transform, traps, or refuses the settings.
     pub fn transform(&self, settings: &str) -> Result<TransformInstance, GuestError> {
         let pre = self.transform.as_ref().ok_or_else(|| GuestError::missing("transform"))?;
-        let mut store = self.store(None, "");
-        store.data().activity.enter();
-        let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-        TransformInstance::new(store, guest, settings)
+        let mut store = self.store(None, "", self.limits);
+        store.data_mut().begin();
+        let guest = pre.instantiate(&mut store).map_err(|error| GuestError::trap("instantiate", &error))?;
+        TransformInstance::new(store, guest, settings, self.stranger)
     }
 
-    fn ask_for_description(&self) -> Result<PluginDescription, GuestError> {
-        let mut store = self.store(None, "");
-        match (&self.source, &self.transform) {
-            (Some(pre), _) => {
-                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-                guest.log_pipeline_plugin_info().call_describe(&mut store).map_err(GuestError::trap)
-            }
-            (None, Some(pre)) => {
-                let guest = pre.instantiate(&mut store).map_err(GuestError::trap)?;
-                let description = guest.log_pipeline_plugin_info().call_describe(&mut store);
-                description.map(PluginDescription::from).map_err(GuestError::trap)
-            }
-            (None, None) => Err(GuestError::missing("info")),
-        }
-    }
-
-    fn store(&self, way_out: Option<(Client, Cancel)>, stream: &str) -> Store<GuestState> {
-        let state = GuestState::new(&self.limits, way_out, stream);
+    fn store(&self, way_out: Option<(Client, Cancel)>, stream: &str, limits: GuestLimits) -> Store<GuestState> {
+        let state = GuestState::new(&limits, way_out, stream, self.said.clone());
         let activity = state.activity.clone();
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
-        store.set_hostcall_fuel(64 << 20);
+        store.limiter(|state| &mut state.room);
+        store.set_hostcall_fuel(CALL_BYTES);
         store.set_max_component_handles(1000);
         match &self.watchdog {
             Some(watchdog) => watchdog.watch(&activity),
             None => {
-                let limit = self.limits.time;
                 store.set_epoch_deadline(1);
-                store.epoch_deadline_callback(move |context| {
-                    if context.data().activity.busy() > limit {
-                        return Err(wasmtime::Error::msg(format!(
-                            "it computed for longer than {} s without calling the host or returning",
-                            limit.as_secs_f32()
-                        )));
-                    }
+                store.epoch_deadline_callback(|context| {
+                    context.data().check_time(Stopped::Computed)?;
                     Ok(wasmtime::UpdateDeadline::Continue(1))
                 });
             }

@@ -140,6 +140,9 @@ fn deliver(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, mut group:
             shared.queue.finished(&chunk.stream, &chunk.split);
         }
         for letter in &chunk.dead_letters {
+            if !shared.plugin.may_tell(&chunk.stream, &letter.message) {
+                continue;
+            }
             tracing::warn!(
                 stream = chunk.stream,
                 split = letter.split,

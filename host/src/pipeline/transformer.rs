@@ -7,6 +7,9 @@ use crate::guest::{Batch, ErrorKind, GuestError, Output, Plugin, Reject, Transfo
 /// An instance's memory never shrinks: after so many batches a new one takes its place.
 const BATCHES_PER_INSTANCE: u32 = 500;
 
+/// So many different unknown things are kept of a batch that was read in halves.
+const MAX_UNKNOWN: usize = 1000;
+
 /// Normalises for one thread.
 pub struct Transformer {
     plugin: Arc<Plugin>,
@@ -56,7 +59,9 @@ impl Transformer {
         };
         // The instance is lost; what follows is done by new ones.
         if batch.count <= 1 {
-            tracing::error!(stream, split, "The plugin fails on a record, which is put aside: {reason}");
+            if self.plugin.may_tell(stream, &reason) {
+                tracing::error!(stream, split, "The plugin fails on a record, which is put aside: {reason}");
+            }
             return Ok(Output {
                 batch: Batch { count: 0, data: Vec::new() },
                 rejects: vec![Reject { index: 0, code, message: reason }],
@@ -64,12 +69,14 @@ impl Transformer {
                 unknown: Vec::new(),
             });
         }
-        tracing::warn!(
-            stream,
-            split,
-            records = batch.count,
-            "The plugin failed on a batch, which is tried in halves: {reason}"
-        );
+        if self.plugin.may_tell(stream, &reason) {
+            tracing::warn!(
+                stream,
+                split,
+                records = batch.count,
+                "The plugin failed on a batch, which is tried in halves: {reason}"
+            );
+        }
         self.in_halves(stream, split, batch, now_ms)
     }
 
@@ -81,6 +88,7 @@ impl Transformer {
         output.batch.data.extend_from_slice(&rest.batch.data);
         output.filtered += rest.filtered;
         output.unknown.extend(rest.unknown);
+        output.unknown.truncate(MAX_UNKNOWN);
         output
             .rejects
             .extend(rest.rejects.into_iter().map(|reject| Reject { index: reject.index + first.count, ..reject }));
@@ -91,7 +99,7 @@ impl Transformer {
 /// Whether a failure may be the fault of a record: the plugin trapped, or says that the data are.
 fn is_of_the_records(error: &GuestError) -> bool {
     match error {
-        GuestError::Trapped(_) => true,
+        GuestError::Trapped(_) | GuestError::Contract(_) => true,
         GuestError::Answered { kind, .. } => {
             matches!(kind, ErrorKind::BadData | ErrorKind::TooLarge | ErrorKind::Internal | ErrorKind::Protocol)
         }

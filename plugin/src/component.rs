@@ -293,6 +293,20 @@ mod reading {
         types::Interval { start: interval.start, end: interval.end }
     }
 
+    fn loss(loss: crate::driver::Loss) -> source::Loss {
+        source::Loss {
+            stretch: loss.stretch.map(interval),
+            code: loss.code,
+            message: loss.message,
+            oversized: loss.oversized.map(|record| source::Oversized {
+                bytes: record.bytes,
+                sha256: record.sha256,
+                head: record.head,
+                limit_mib: record.limit_mib,
+            }),
+        }
+    }
+
     fn split_out(split: crate::source::Split) -> source::Split {
         source::Split {
             id: split.id,
@@ -378,6 +392,7 @@ mod reading {
                 batch: types::Batch { count: chunk.count, data: chunk.data },
                 resume: chunk.resume,
                 done: chunk.done,
+                losses: chunk.losses.into_iter().map(loss).collect(),
             }))
         }
     }

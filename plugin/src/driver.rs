@@ -4,6 +4,7 @@
 //! are all that is held of a body.
 
 use crate::call::{Answer, Body, Head, Http, Level, Log, Machine, Note, Request, Step};
+use crate::clock::Interval;
 use crate::error::{Error, ErrorKind};
 use crate::splitter::{Framing, SplitError, Splitter};
 
@@ -102,6 +103,32 @@ pub trait SplitReader {
     }
 }
 
+/// A record that is larger than the limit; `wit/source.wit` documents the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Its first KiB at most.
+    pub head: Vec<u8>,
+    /// The limit that would read it, in MiB.
+    pub limit_mib: u32,
+}
+
+/// A part of a split that was passed over; `wit/source.wit` documents the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The stretch of the arrival clock that it was in, where that is known.
+    pub stretch: Option<Interval>,
+    /// A short stable word.
+    pub code: String,
+    /// What was passed over and why.
+    pub message: String,
+    /// The record, if it is one that is larger than the limit.
+    pub oversized: Option<Oversized>,
+}
+
 /// Some records of a split, one a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -113,6 +140,8 @@ pub struct Chunk {
     pub resume: Option<String>,
     /// Whether it is the last.
     pub done: bool,
+    /// What was passed over.
+    pub losses: Vec<Loss>,
 }
 
 struct Page<B> {

@@ -21,7 +21,7 @@ pub mod transform {
 }
 
 pub use source::exports::log_pipeline::plugin::info::{Operation, Plugin as PluginDescription, StreamDescription};
-pub use source::exports::log_pipeline::plugin::source::{Chunk, Discovery, Finding, Severity, Split};
+pub use source::exports::log_pipeline::plugin::source::{Chunk, Discovery, Finding, Loss, Oversized, Severity, Split};
 pub use source::log_pipeline::plugin::types::{Batch, Error, ErrorKind, Interval};
 pub use transform::exports::log_pipeline::plugin::transform::{Output, Reject, Unknown, UnknownKind};
 

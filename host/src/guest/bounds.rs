@@ -29,6 +29,10 @@ pub(super) const SPLITS: usize = 100_000;
 pub(super) const COVERAGE: usize = 10_000;
 /// Stretches that one listing gives up.
 pub(super) const LOST: usize = 1000;
+/// Parts of a split that one chunk says were passed over (`wit/source.wit`).
+pub(super) const LOSSES: usize = 256;
+/// The beginning of such a part, in bytes (`wit/source.wit`).
+pub(super) const HEAD_BYTES: usize = 1 << 10;
 /// Empty chunks in a row, each with another position.
 pub(super) const EMPTY_CHUNKS: u32 = 10_000;
 /// Findings about one stream.

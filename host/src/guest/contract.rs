@@ -8,10 +8,11 @@ use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 
-use super::bindings::{Batch, Chunk, Discovery, Finding, Interval, Operation, Output, PluginDescription};
+use super::bindings::{Batch, Chunk, Discovery, Finding, Interval, Loss, Operation, Output, PluginDescription};
 use super::bounds::{
-    COVERAGE, DESCRIBED, DESCRIPTION_BYTES, EMPTY_CHUNKS, FINDINGS, LOST, MESSAGE_BYTES, OPERATIONS, PASS_BYTES,
-    PAYLOAD_BYTES, RESUME_BYTES, SCHEMA_BYTES, SPLIT_ID_BYTES, SPLITS, STATE_BYTES, UNKNOWN, UNKNOWN_BYTES, WORD_BYTES,
+    COVERAGE, DESCRIBED, DESCRIPTION_BYTES, EMPTY_CHUNKS, FINDINGS, HEAD_BYTES, LOSSES, LOST, MESSAGE_BYTES,
+    OPERATIONS, PASS_BYTES, PAYLOAD_BYTES, RESUME_BYTES, SCHEMA_BYTES, SPLIT_ID_BYTES, SPLITS, STATE_BYTES, UNKNOWN,
+    UNKNOWN_BYTES, WORD_BYTES,
 };
 use crate::foreign_text::{is_harmless, readable};
 
@@ -187,15 +188,16 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Checks the answer of `reader.next`.
-    pub(super) fn chunk(&mut self, chunk: Option<&Chunk>) -> Checked {
+    /// Checks the answer of `reader.next`, and cuts what is for people.
+    pub(super) fn chunk(&mut self, chunk: Option<&mut Chunk>) -> Checked {
         let Some(chunk) = chunk else {
             return if self.done { Ok(()) } else { Err("ended a split without a chunk that was `done`".to_owned()) };
         };
         batch(&chunk.batch)?;
         at_most("bytes as the position in a split", chunk.resume.as_ref().map_or(0, String::len), RESUME_BYTES)?;
+        losses(&mut chunk.losses)?;
         if chunk.batch.count == 0 && !chunk.done {
-            if self.last.as_ref() == Some(&chunk.resume) {
+            if chunk.losses.is_empty() && self.last.as_ref() == Some(&chunk.resume) {
                 return Err("handed over an empty chunk that goes no further than the one before".to_owned());
             }
             self.empty += 1;
@@ -209,6 +211,25 @@ impl Course {
         self.last = Some(chunk.resume.clone());
         Ok(())
     }
+}
+
+/// Checks what a chunk says that it passed over, and cuts what is for people.
+fn losses(losses: &mut [Loss]) -> Checked {
+    at_most("losses in a chunk", losses.len(), LOSSES)?;
+    for loss in losses {
+        if let Some(record) = &loss.oversized {
+            at_most("bytes as the head of a record", record.head.len(), HEAD_BYTES)?;
+            let is_hash = record.sha256.len() == 64
+                && record.sha256.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
+            if !is_hash {
+                return Err("handed over the hash of a record that is no SHA-256".to_owned());
+            }
+        }
+        loss.stretch.map_or(Ok(()), interval)?;
+        loss.code = readable(&loss.code, WORD_BYTES);
+        loss.message = readable(&loss.message, MESSAGE_BYTES);
+    }
+    Ok(())
 }
 
 /// Checks the answer of `check`, and cuts what is for people.

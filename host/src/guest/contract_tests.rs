@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::guest::bindings::{Reject, Severity, Split, Unknown, UnknownKind};
+use crate::guest::bindings::{Oversized, Reject, Severity, Split, Unknown, UnknownKind};
 
 fn split(id: &str) -> Split {
     Split { id: id.to_owned(), stream: "s".to_owned(), payload: String::new(), arrival: u64::MAX, expires: Some(0) }
@@ -71,25 +71,53 @@ fn what_a_listing_says_for_people_is_cut_and_its_wait_is_bounded() {
 }
 
 fn chunk(count: u32, data: &str, resume: Option<&str>, done: bool) -> Chunk {
-    Chunk { batch: Batch { count, data: data.as_bytes().to_vec() }, resume: resume.map(str::to_owned), done }
+    let batch = Batch { count, data: data.as_bytes().to_vec() };
+    Chunk { batch, resume: resume.map(str::to_owned), done, losses: Vec::new() }
 }
 
 #[test]
 fn a_reader_goes_on_or_ends() {
     let mut course = Course::default();
-    assert_eq!(course.chunk(Some(&chunk(0, "", None, false))), Ok(()));
-    assert_eq!(course.chunk(Some(&chunk(0, "", Some("1"), false))), Ok(()));
-    assert_eq!(course.chunk(Some(&chunk(1, "{}\n", Some("1"), false))), Ok(()));
-    breach(course.chunk(Some(&chunk(0, "", Some("1"), false))), "no further");
+    assert_eq!(course.chunk(Some(&mut chunk(0, "", None, false))), Ok(()));
+    assert_eq!(course.chunk(Some(&mut chunk(0, "", Some("1"), false))), Ok(()));
+    assert_eq!(course.chunk(Some(&mut chunk(1, "{}\n", Some("1"), false))), Ok(()));
+    breach(course.chunk(Some(&mut chunk(0, "", Some("1"), false))), "no further");
     breach(course.chunk(None), "without a chunk that was `done`");
-    assert_eq!(course.chunk(Some(&chunk(0, "", Some("1"), true))), Ok(()));
+    assert_eq!(course.chunk(Some(&mut chunk(0, "", Some("1"), true))), Ok(()));
     assert_eq!(course.chunk(None), Ok(()));
-    breach(course.chunk(Some(&chunk(1, "{}\n", Some(&"r".repeat(RESUME_BYTES + 1)), true))), "position");
+    breach(course.chunk(Some(&mut chunk(1, "{}\n", Some(&"r".repeat(RESUME_BYTES + 1)), true))), "position");
 
     let mut course = Course::default();
     let gone =
-        (0..=EMPTY_CHUNKS).find(|step| course.chunk(Some(&chunk(0, "", Some(&step.to_string()), false))).is_err());
+        (0..=EMPTY_CHUNKS).find(|step| course.chunk(Some(&mut chunk(0, "", Some(&step.to_string()), false))).is_err());
     assert_eq!(gone, Some(EMPTY_CHUNKS));
+}
+
+#[test]
+fn what_was_passed_over_is_bounded() {
+    let record = Oversized { bytes: u64::MAX, sha256: "a".repeat(64), head: vec![0; HEAD_BYTES], limit_mib: 0 };
+    let loss = Loss {
+        stretch: Some(Interval { start: 1, end: 1 }),
+        code: "c".repeat(1000),
+        message: "m\n".repeat(1 << 16),
+        oversized: Some(record.clone()),
+    };
+    let of = |losses: Vec<Loss>| Chunk { losses, ..chunk(0, "", None, false) };
+    let mut most = of(vec![loss.clone(); LOSSES]);
+    let mut course = Course::default();
+    assert_eq!(course.chunk(Some(&mut most.clone())), Ok(()));
+    assert_eq!(course.chunk(Some(&mut most)), Ok(()), "what declares a loss goes on");
+    assert!(most.losses[0].code.len() < 100 && most.losses[0].message.len() < 5000);
+    let large = |record: Oversized| vec![Loss { oversized: Some(record), ..loss.clone() }];
+    for (losses, words) in [
+        (vec![loss.clone(); LOSSES + 1], "losses"),
+        (large(Oversized { head: vec![0; HEAD_BYTES + 1], ..record.clone() }), "head"),
+        (large(Oversized { sha256: "A".repeat(64), ..record.clone() }), "SHA-256"),
+        (large(Oversized { sha256: String::new(), ..record.clone() }), "SHA-256"),
+        (vec![Loss { stretch: Some(Interval { start: 2, end: 1 }), ..loss.clone() }], "ends before"),
+    ] {
+        breach(course.chunk(Some(&mut of(losses))), words);
+    }
 }
 
 #[test]

@@ -196,12 +196,12 @@ impl Reader {
     /// # Errors
     /// What the plugin answers, or that it trapped or broke the contract.
     pub fn next(&mut self, max_bytes: u32) -> Result<Option<Chunk>, GuestError> {
-        let chunk = call!(
+        let mut chunk = call!(
             self,
             "reader.next",
             self.guest.log_pipeline_plugin_source().reader().call_next(&mut self.store, self.reader, max_bytes)
         )?;
-        self.course.chunk(chunk.as_ref()).map_err(|what| GuestError::breach("reader.next", &what))?;
+        self.course.chunk(chunk.as_mut()).map_err(|what| GuestError::breach("reader.next", &what))?;
         Ok(chunk)
     }
 }

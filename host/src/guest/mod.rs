@@ -16,8 +16,8 @@ mod plugin;
 mod wasi;
 
 pub use bindings::{
-    Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Operation, Output, PluginDescription, Reject, Severity,
-    Split, StreamDescription, Unknown, UnknownKind,
+    Batch, Chunk, Discovery, ErrorKind, Finding, Interval, Loss, Operation, Output, Oversized, PluginDescription,
+    Reject, Severity, Split, StreamDescription, Unknown, UnknownKind,
 };
 pub use contract::is_json;
 pub use instance::{GuestError, Reader, SourceInstance, TransformInstance};

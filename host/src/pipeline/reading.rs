@@ -123,7 +123,12 @@ impl Worker<'_> {
             let chunk = reader.next(self.shared.batch_bytes)?;
             self.released(&pending.split.stream);
             let done = chunk.as_ref().is_none_or(|chunk| chunk.done);
-            let chunk = chunk.unwrap_or(Chunk { batch: Batch { count: 0, data: Vec::new() }, resume: None, done });
+            let chunk = chunk.unwrap_or(Chunk {
+                batch: Batch { count: 0, data: Vec::new() },
+                resume: None,
+                done,
+                losses: Vec::new(),
+            });
             let (read, resume) = (chunk.batch.count, chunk.resume.clone());
             let Some(delivery) = self.prepare(pending, chunk, done)? else {
                 return Err(cancelled());

@@ -94,3 +94,22 @@ fn a_declared_gap_is_shown_first_and_delivered_as_an_event_once() {
     }
     assert_code(&run(&["validate", tenant.path("events.ndjson").to_str().unwrap()]), 0);
 }
+
+#[test]
+fn a_gap_event_goes_to_no_sink_of_another_format() {
+    let tenant = Tenant::with(scenario("disabled-by-somebody").unwrap().options(1));
+    let config = tenant.configure("gap_events = true");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("format = \"ocsf\"", "format = \"ecs\"")).unwrap();
+    for minute in [0, 200, 210] {
+        tenant.simulator.advance_to(Duration::from_secs(minute * 60));
+        let clock = tenant.simulator.clock_setting();
+        let mut run = program();
+        run.args(["run", "--until-caught-up", "-c"]).arg(&config).env("M365_PIPE_TEST_CLOCK", clock);
+        run.output().unwrap();
+    }
+    assert_eq!(read(&config, &[])["streams"]["office365.exchange"]["gaps"].as_array().unwrap().len(), 1);
+    let documents = std::fs::read_to_string(tenant.path("events.ndjson")).unwrap();
+    assert!(!documents.is_empty() && !documents.contains("Gap Declared"));
+    assert_code(&run(&["validate", "--schema", "events/ecs", tenant.path("events.ndjson").to_str().unwrap()]), 0);
+}

@@ -119,6 +119,7 @@ fn deliver(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, mut group:
             split: &delivery.delivered.split,
             events: &delivery.events,
             raw: &delivery.raw,
+            only_for: None,
         })
         .collect();
     let handed = outputs.deliver(&parts, None, &shared.patience, &shared.ledger)?;

@@ -1,6 +1,7 @@
 //! Declared gaps as events, for those who want to see in their store what is missing from it.
 //!
-//! OCSF has no class for what a collector could not collect, so that they are Base Events (class 0) of ours.
+//! OCSF has no class for what a collector could not collect, so that they are Base Events (class 0) of ours. They go to
+//! sinks of OCSF events only: one of another format couldn't read them.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use super::outputs::{Outputs, Part};
 use super::patience::Halt;
 use super::{Shared, now_ms};
+use crate::config::SinkFormat;
 use crate::ledger::Untold;
 use crate::times::utc;
 
@@ -35,6 +37,7 @@ pub(super) fn tell(shared: &Shared, outputs: &mut Outputs, last: bool) -> Result
             split: "gap",
             events: event.as_bytes(),
             raw: &[],
+            only_for: Some(SinkFormat::Ocsf),
         })
         .collect();
     let handed = outputs.deliver(&parts, None, &shared.patience, ledger)?;

@@ -22,6 +22,8 @@ pub(super) struct Part<'a> {
     pub(super) events: &'a [u8],
     /// Wrapped raw records, one a line.
     pub(super) raw: &'a [u8],
+    /// The format that it is for, if it isn't what the plugin made: sinks of another format don't get it.
+    pub(super) only_for: Option<SinkFormat>,
 }
 
 /// What came of a group.
@@ -135,6 +137,7 @@ impl Outputs {
                 .iter()
                 .enumerate()
                 .filter(|(_, part)| only.is_some() || lane.output.route.takes(part.stream, part.dataset))
+                .filter(|(_, part)| part.only_for.is_none_or(|format| format == lane.output.format))
                 .map(|(place, part)| {
                     (place, if lane.output.format == SinkFormat::Raw { part.raw } else { part.events })
                 })

@@ -97,11 +97,19 @@ impl Bench {
 }
 
 fn part<'a>(stream: &'a str, events: &'a str, raw: &'a str) -> Part<'a> {
-    Part { stream, dataset: "d", split: stream, events: events.as_bytes(), raw: raw.as_bytes() }
+    Part { stream, dataset: "d", split: stream, events: events.as_bytes(), raw: raw.as_bytes(), only_for: None }
 }
 
 const OCSF: SinkFormat = SinkFormat::Ocsf;
 const RAW: SinkFormat = SinkFormat::Raw;
+
+#[test]
+fn what_is_for_one_format_goes_to_no_sink_of_another() {
+    let mut bench = bench(&[("ocsf", true, false, OCSF, &["*"]), ("ecs", true, false, SinkFormat::Ecs, &["*"])]);
+    let gap = Part { only_for: Some(OCSF), ..part("a.x", "gap\n", "") };
+    bench.outputs.deliver(&[gap, part("a.x", "e1\n", "")], None, &bench.patience, &bench.ledger).unwrap();
+    assert_eq!(bench.log(), ["ocsf: gap e1", "ecs: e1"]);
+}
 
 #[test]
 fn each_sink_gets_its_streams_in_its_format() {

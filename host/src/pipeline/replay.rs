@@ -151,7 +151,7 @@ impl Work {
     /// Refused lines: to that sink and to no other.
     fn line(&mut self, way: &Way, dataset: &str, sink: &str, letters: Vec<StoredLetter>) -> Result<(), Halt> {
         let lines = batch(&letters).data;
-        let part = Part { stream: &way.stream, dataset, split: "", events: &lines, raw: &lines };
+        let part = Part { stream: &way.stream, dataset, split: "", events: &lines, raw: &lines, only_for: None };
         let handed = self.outputs.deliver(&[part], Some(sink), &self.patience, &self.ledger)?;
         let mut again: BTreeMap<u32, DeadLetter> =
             handed.letters.into_iter().map(|(_, letter)| (letter.position, letter)).collect();
@@ -172,7 +172,8 @@ impl Work {
     fn record(&mut self, way: &Way, dataset: &str, letters: Vec<StoredLetter>) -> Result<(), Halt> {
         let failed = |error: crate::guest::GuestError| Halt::Failed(RunError::Transform(error));
         let output = self.transformer.process(&way.stream, "", &batch(&letters), now_ms()).map_err(failed)?;
-        let part = Part { stream: &way.stream, dataset, split: "", events: &output.batch.data, raw: &[] };
+        let part =
+            Part { stream: &way.stream, dataset, split: "", events: &output.batch.data, raw: &[], only_for: None };
         let handed = self.outputs.deliver(&[part], None, &self.patience, &self.ledger)?;
         let mut rejects: BTreeMap<u32, _> = output.rejects.into_iter().map(|reject| (reject.index, reject)).collect();
         let mut replayed =

@@ -196,38 +196,63 @@ pub(super) fn gap(
     Ok(())
 }
 
-/// A split that can't be read any more. Losses of one kind that arrived within an hour of each other become one gap, with
-/// the reason of the first.
+/// A piece that can't be read any more, or a part of one, with its stretch of the clock. Losses of one kind within an hour of
+/// each other become one gap, with the reason of the first. Returns the gap's number.
 pub(super) fn lost(
     transaction: &Transaction<'_>,
     stream: &str,
-    arrival: u64,
+    at: Interval,
     code: &str,
     reason: &str,
     now: u64,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<i64> {
+    let (start, end, now) = (signed(at.start), signed(at.end), signed(now));
     let near: Option<i64> = transaction
         .prepare_cached(
-            "SELECT id FROM declared_gaps WHERE stream = ?1 AND code = ?2 AND pieces > 0 AND start >= ?3 - ?4 AND end <= ?3 + ?4
-                    AND max(end, ?3) - min(start, ?3) <= ?4 LIMIT 1",
+            "SELECT id FROM declared_gaps WHERE stream = ?1 AND code = ?2 AND pieces > 0 AND start >= ?3 - ?5 AND end <= ?4 + ?5
+                    AND max(end, ?4) - min(start, ?3) <= ?5 LIMIT 1",
         )?
-        .query_row(params![stream, code, signed(arrival), signed(HOUR)], |row| row.get(0))
+        .query_row(params![stream, code, start, end, signed(HOUR)], |row| row.get(0))
         .optional()?;
-    match near {
-        Some(id) => transaction
-            .prepare_cached(
-                "UPDATE declared_gaps SET start = min(start, ?2), end = max(end, ?2), pieces = pieces + 1, last_at = ?3, told = 0
-                 WHERE id = ?1",
-            )?
-            .execute(params![id, signed(arrival), signed(now)])?,
-        None => transaction
-            .prepare_cached(
-                "INSERT INTO declared_gaps (stream, start, end, code, reason, pieces, first_at, last_at)
-                 VALUES (?1, ?2, ?2, ?3, ?4, 1, ?5, ?5)",
-            )?
-            .execute(params![stream, signed(arrival), code, reason, signed(now)])?,
+    let gap = match near {
+        Some(id) => {
+            transaction
+                .prepare_cached(
+                    "UPDATE declared_gaps SET start = min(start, ?2), end = max(end, ?3), pieces = pieces + 1, last_at = ?4, told = 0
+                     WHERE id = ?1",
+                )?
+                .execute(params![id, start, end, now])?;
+            id
+        }
+        None => {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO declared_gaps (stream, start, end, code, reason, pieces, first_at, last_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6)",
+                )?
+                .execute(params![stream, start, end, code, reason, now])?;
+            transaction.last_insert_rowid()
+        }
     };
-    add(transaction, stream, arrival, &Arrived { lost: 1, ..Arrived::default() })
+    add(transaction, stream, at.start, &Arrived { lost: 1, ..Arrived::default() })?;
+    Ok(gap)
+}
+
+/// A loss of a gap is to be read again: it leaves the gap and the counts.
+pub(super) fn found_again(transaction: &Transaction<'_>, stream: &str, start: u64, gap: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE declared_gaps SET pieces = pieces - 1 WHERE id = ?1 AND pieces > 0")?
+        .execute([gap])?;
+    // A gap without pieces is otherwise one that couldn't be listed, and no loss has the number of such a gap.
+    transaction.prepare_cached("DELETE FROM declared_gaps WHERE id = ?1 AND pieces = 0")?.execute([gap])?;
+    transaction
+        .prepare_cached(
+            "UPDATE arrivals SET lost = max(lost - 1, 0)
+             WHERE stream = ?1 AND start = (SELECT max(start) FROM arrivals WHERE stream = ?1 AND start <= ?2)
+               AND start + length > ?2",
+        )?
+        .execute(params![stream, signed(start)])
+        .map(drop)
 }
 
 /// Counts to add to an hour.

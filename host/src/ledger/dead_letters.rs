@@ -404,6 +404,7 @@ mod tests {
             dead_letters: letters.to_vec(),
             counts: Counts { rejected: letters.len() as u64, ..Counts::default() },
             unknown: Vec::new(),
+            losses: Vec::new(),
         };
         ledger.commit(&[delivered], &[], now).unwrap();
     }

@@ -138,6 +138,7 @@ mod tests {
             dead_letters: Vec::new(),
             counts: Counts::default(),
             unknown,
+            losses: Vec::new(),
         }
     }
 

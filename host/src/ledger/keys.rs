@@ -4,12 +4,14 @@
 //! an alert that changed is a new version.
 
 use std::hash::Hasher as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::key_runs::KeyIndex;
+use super::{LedgerError, database_error};
 
 /// The secret of the ledger's keys, in one row; `NULL` where they were made without one.
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS key_secret (secret BLOB);";
@@ -100,12 +102,13 @@ pub struct KeyReader {
     connection: Connection,
     index: Arc<KeyIndex>,
     hash: KeyHash,
+    folder: PathBuf,
 }
 
 impl KeyReader {
-    pub(super) fn new(connection: Connection, index: Arc<KeyIndex>) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: Connection, index: Arc<KeyIndex>, folder: &Path) -> rusqlite::Result<Self> {
         let hash = KeyHash::load(&connection)?;
-        Ok(Self { connection, index, hash })
+        Ok(Self { connection, index, hash, folder: folder.to_owned() })
     }
 
     /// The key of a record.
@@ -117,7 +120,7 @@ impl KeyReader {
     ///
     /// # Errors
     /// If SQLite fails.
-    pub fn known(&self, keys: &[Key]) -> rusqlite::Result<Vec<bool>> {
-        self.index.known(&self.connection, keys)
+    pub fn known(&self, keys: &[Key]) -> Result<Vec<bool>, LedgerError> {
+        self.index.known(&self.connection, keys).map_err(|error| database_error(&self.folder, error))
     }
 }

@@ -4,11 +4,13 @@
 //! they came with in one transaction; [`Ledger::commit`] stores the progress of splits, the keys of their records, the
 //! counts and the positions of the sinks in another one. Only `pipeline/` calls the two.
 
+mod claims;
 mod coverage;
 mod dead_letters;
 mod drift;
 mod key_runs;
 mod keys;
+mod lost;
 mod place;
 mod report;
 mod schema;
@@ -22,9 +24,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub use claims::{Claim, Horizon};
 pub use dead_letters::{DeadLetter, LetterFilter, LetterGroup, Replayed, StoredLetter};
 pub use drift::{DriftRow, kind_name, read_drift};
 pub use keys::{Key, KeyHash, KeyReader};
+pub use lost::{LostPiece, OversizedRecord};
 pub use report::{Coverage, Gap, Late, Listed, StreamCoverage, Stretch};
 pub use sinks::SinkMark;
 pub use suspects::SuspectNote;
@@ -33,7 +37,7 @@ pub use untold::Untold;
 use key_runs::KeyIndex;
 use place::Place;
 
-use crate::guest::{Discovery, Split, Unknown};
+use crate::guest::{Discovery, Loss, Split, Unknown};
 
 /// Why the ledger can't be used. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +116,15 @@ pub struct PendingSplit {
     pub attempts: u32,
     /// Not to be read before this time, in milliseconds since 1970.
     pub not_before: u64,
+    /// If the service said that it isn't there.
+    pub claim: Option<Claim>,
+}
+
+impl PendingSplit {
+    /// A split that was just listed.
+    pub fn new(split: Split) -> Self {
+        Self { split, resume: None, attempts: 0, not_before: 0, claim: None }
+    }
 }
 
 /// How far a split has come.
@@ -174,6 +187,8 @@ pub struct Delivered {
     pub counts: Counts,
     /// What the plugin didn't know in the records.
     pub unknown: Vec<Unknown>,
+    /// What of the split the plugin passed over, since it can't be read.
+    pub losses: Vec<Loss>,
 }
 
 /// The store. Shared between threads; writing is one at a time.
@@ -253,7 +268,7 @@ impl Ledger {
     /// # Errors
     /// If SQLite can't open another connection.
     pub fn key_reader(&self) -> Result<KeyReader, LedgerError> {
-        let reader = || KeyReader::new(connect(&self.folder)?, self.keys.clone());
+        let reader = || KeyReader::new(connect(&self.folder)?, self.keys.clone(), &self.folder);
         reader().map_err(|error| self.error(error))
     }
 
@@ -279,7 +294,8 @@ impl Ledger {
 
     /// Stores what a discovery found: new splits, the stream's next state, what was listed and what is lost, in one
     /// transaction. Splits that were read before are left alone, and so are pending ones, unless the payload is another
-    /// now: the service may have it right this time, so such a split begins anew. Returns the splits to take up.
+    /// now: the service may have it right this time, so such a split begins anew. What was lost and is listed again is
+    /// pending again, after a pause that grows each time. Returns the splits to take up.
     ///
     /// # Errors
     /// If SQLite fails; then nothing is stored.
@@ -296,11 +312,15 @@ impl Ledger {
                     "INSERT OR IGNORE INTO splits (stream, id, payload, arrival, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?;
                 let mut renew = transaction.prepare_cached(
-                    "UPDATE splits SET payload = ?3, resume = NULL, attempts = 0, not_before = 0, last_error = NULL
+                    "UPDATE splits SET payload = ?3, resume = NULL, attempts = 0, not_before = 0, last_error = NULL, claims = 0
                      WHERE stream = ?1 AND id = ?2 AND payload <> ?3",
                 )?;
+                let any_lost = lost::any(&transaction, stream)?;
                 for split in &found.splits {
                     if known.exists(params![stream, split.id])? {
+                        if any_lost && lost::listed_again(&transaction, split, now_ms)? {
+                            new.push(split.clone());
+                        }
                         continue;
                     }
                     let values =
@@ -312,10 +332,13 @@ impl Ledger {
                         new.push(split.clone());
                     }
                 }
+                let kept = |split: &Split| split.expires.map(|expires| expires.saturating_sub(split.arrival));
+                let reach = found.splits.iter().filter_map(kept).min();
                 transaction.execute(
-                    "INSERT INTO streams (stream, state, listed_at) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (stream) DO UPDATE SET state = excluded.state, listed_at = excluded.listed_at",
-                    params![stream, found.state, signed(now_ms)],
+                    "INSERT INTO streams (stream, state, listed_at, reach) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (stream) DO UPDATE SET state = excluded.state, listed_at = excluded.listed_at,
+                       reach = coalesce(excluded.reach, reach)",
+                    params![stream, found.state, signed(now_ms), reach.map(signed)],
                 )?;
                 for interval in &found.coverage {
                     coverage::listed(&transaction, stream, &found.pass, *interval, now_ms)?;
@@ -341,8 +364,9 @@ impl Ledger {
         let connection = self.connection();
         let read = || -> rusqlite::Result<Vec<PendingSplit>> {
             let mut statement = connection.prepare_cached(
-                "SELECT stream, id, payload, arrival, expires, resume, attempts, not_before FROM splits
-                 ORDER BY arrival, stream, id",
+                "SELECT stream, id, payload, arrival, expires, resume, attempts, not_before, claims, claimed_at, claim_code,
+                   last_error
+                 FROM splits ORDER BY arrival, stream, id",
             )?;
             let rows = statement.query_map([], |row| {
                 Ok(PendingSplit {
@@ -356,6 +380,15 @@ impl Ledger {
                     resume: row.get(5)?,
                     attempts: row.get(6)?,
                     not_before: unsigned(row.get(7)?),
+                    claim: match row.get(8)? {
+                        0 => None,
+                        answers => Some(Claim {
+                            answers,
+                            first: row.get::<_, Option<i64>>(9)?.map(unsigned).unwrap_or_default(),
+                            code: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+                            reason: row.get::<_, Option<String>>(11)?.unwrap_or_default(),
+                        }),
+                    },
                 })
             })?;
             rows.filter(|row| row.as_ref().map_or(true, |pending| streams.contains(&pending.split.stream))).collect()
@@ -363,18 +396,22 @@ impl Ledger {
         read().map_err(|error| self.error(error))
     }
 
-    /// Stores what was delivered, and what it changed for the sinks, in one transaction.
+    /// Stores what was delivered, what was passed over, and what it changed for the sinks, in one transaction. Returns how
+    /// many losses of each chunk are new.
     ///
     /// # Errors
     /// If SQLite fails; then nothing is stored, and what was delivered is delivered again after a restart.
-    pub fn commit(&self, delivered: &[Delivered], marks: &[SinkMark], now_ms: u64) -> Result<(), LedgerError> {
+    pub fn commit(&self, delivered: &[Delivered], marks: &[SinkMark], now_ms: u64) -> Result<Vec<u64>, LedgerError> {
         let mut connection = self.connection();
         self.place.check(&connection)?;
-        let mut store = || -> rusqlite::Result<u64> {
+        let mut store = || -> rusqlite::Result<(u64, Vec<u64>)> {
             let transaction = connection.transaction()?;
             let mut letter_bytes = 0;
+            let mut lost = Vec::with_capacity(delivered.len());
             for chunk in delivered {
-                letter_bytes += commit_chunk(&transaction, chunk, now_ms)?;
+                let (letters, losses) = commit_chunk(&transaction, chunk, now_ms)?;
+                letter_bytes += letters;
+                lost.push(losses);
             }
             for mark in marks {
                 sinks::store(&transaction, mark)?;
@@ -382,11 +419,11 @@ impl Ledger {
             let keys = delivered.iter().flat_map(|chunk| chunk.keys.iter().map(|key| (*key, chunk.arrival)));
             let change = self.keys.insert(&transaction, keys)?;
             self.keys.commit(transaction, change)?;
-            Ok(letter_bytes)
+            Ok((letter_bytes, lost))
         };
-        let letter_bytes = store().map_err(|error| self.error(error))?;
+        let (letter_bytes, lost) = store().map_err(|error| self.error(error))?;
         self.letters_grew(letter_bytes);
-        Ok(())
+        Ok(lost)
     }
 
     /// Looks whether the ledger's file is still where it was.
@@ -421,31 +458,6 @@ impl Ledger {
             .map_err(|error| self.error(error))
     }
 
-    /// Declares a split lost: it can't be read any more. It is counted and not tried again. `code` is a short stable word:
-    /// losses of one code are gathered.
-    ///
-    /// # Errors
-    /// If SQLite fails.
-    pub fn lost(
-        &self,
-        stream: &str,
-        split: &str,
-        arrival: u64,
-        code: &str,
-        reason: &str,
-        now_ms: u64,
-    ) -> Result<(), LedgerError> {
-        let mut connection = self.connection();
-        let mut store = || -> rusqlite::Result<()> {
-            let transaction = connection.transaction()?;
-            coverage::lost(&transaction, stream, arrival, code, &format!("{split}: {reason}"), now_ms)?;
-            finish_split(&transaction, stream, split, arrival)?;
-            add_counts(&transaction, stream, &Counts { lost: 1, ..Counts::default() })?;
-            transaction.commit()
-        };
-        store().map_err(|error| self.error(error))
-    }
-
     /// Forgets keys and read splits from before a point on the arrival clock, keys by whole days, and makes coverage
     /// compact.
     ///
@@ -457,6 +469,7 @@ impl Ledger {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM read_splits WHERE arrival < ?1", [signed(arrival)])?;
             coverage::compact(&transaction, now_ms)?;
+            lost::forget(&transaction, now_ms)?;
             let change = self.keys.forget_before(&transaction, arrival)?;
             self.keys.commit(transaction, change)
         };
@@ -473,27 +486,40 @@ impl Ledger {
     }
 }
 
-/// Returns what new dead letters take, in bytes.
-fn commit_chunk(transaction: &rusqlite::Transaction<'_>, chunk: &Delivered, now_ms: u64) -> rusqlite::Result<u64> {
+/// Returns what new dead letters take, in bytes, and how many losses are new.
+fn commit_chunk(
+    transaction: &rusqlite::Transaction<'_>,
+    chunk: &Delivered,
+    now_ms: u64,
+) -> rusqlite::Result<(u64, u64)> {
     let mut letter_bytes = 0;
     for letter in &chunk.dead_letters {
         letter_bytes += dead_letters::store(transaction, &chunk.stream, chunk.arrival, letter, now_ms)?;
     }
     coverage::delivered(transaction, &chunk.stream, &chunk.split, chunk.arrival, &chunk.counts)?;
+    // Before the split is finished: its payload is kept with what is lost of it.
+    let lost = lost::parts(transaction, (&chunk.stream, &chunk.split, chunk.arrival), &chunk.losses, now_ms)?;
     match &chunk.progress {
-        Progress::Done => finish_split(transaction, &chunk.stream, &chunk.split, chunk.arrival)?,
+        Progress::Done => {
+            finish_split(transaction, &chunk.stream, &chunk.split, chunk.arrival)?;
+            lost::read(transaction, &chunk.stream, &chunk.split)?;
+            transaction
+                .prepare_cached("UPDATE streams SET read_at = ?2 WHERE stream = ?1")?
+                .execute(params![chunk.stream, signed(now_ms)])?;
+        }
         Progress::Resume(resume) => {
             transaction
                 .prepare_cached(
-                    "UPDATE splits SET attempts = CASE WHEN ?4 AND resume IS NOT ?3 THEN 0 ELSE attempts END, resume = ?3
+                    "UPDATE splits SET attempts = CASE WHEN ?4 AND resume IS NOT ?3 THEN 0 ELSE attempts END, resume = ?3,
+                            claims = CASE WHEN ?4 THEN 0 ELSE claims END
                      WHERE stream = ?1 AND id = ?2",
                 )?
                 .execute(params![chunk.stream, chunk.split, resume, chunk.counts.records > 0])?;
         }
     }
-    add_counts(transaction, &chunk.stream, &chunk.counts)?;
+    add_counts(transaction, &chunk.stream, &Counts { lost: chunk.counts.lost + lost, ..chunk.counts })?;
     drift::store(transaction, &chunk.stream, &chunk.unknown, now_ms)?;
-    Ok(letter_bytes)
+    Ok((letter_bytes, lost))
 }
 
 fn finish_split(

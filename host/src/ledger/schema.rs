@@ -3,17 +3,23 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// Grows by one with every change of the tables, together with a step that brings older ledgers along.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS identity (tenant_and_plugin TEXT NOT NULL);
 -- What a stream's last discovery returned: opaque to the host.
-CREATE TABLE IF NOT EXISTS streams (stream TEXT PRIMARY KEY, state TEXT, listed_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS streams (
+  stream TEXT PRIMARY KEY, state TEXT, listed_at INTEGER NOT NULL,
+  -- When a split was last read to its end, and for how long the service keeps what it lists.
+  read_at INTEGER, reach INTEGER
+) WITHOUT ROWID;
 -- Work that is not yet read to its end. All times are milliseconds since 1970.
 CREATE TABLE IF NOT EXISTS splits (
   stream TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
   arrival INTEGER NOT NULL, expires INTEGER, resume TEXT,
   attempts INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, last_error TEXT,
+  -- How often in a row the service said that it isn't there, when first, and with which code the last time.
+  claims INTEGER NOT NULL DEFAULT 0, claimed_at INTEGER, claim_code TEXT,
   PRIMARY KEY (stream, id)
 ) WITHOUT ROWID;
 -- Work that is done, so that it isn't taken up again when it is listed again.
@@ -48,6 +54,19 @@ pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result
     }
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
+    // What a ledger before format 5 doesn't have.
+    for (table, column, kind) in [
+        ("streams", "read_at", "INTEGER"),
+        ("streams", "reach", "INTEGER"),
+        ("splits", "claims", "INTEGER NOT NULL DEFAULT 0"),
+        ("splits", "claimed_at", "INTEGER"),
+        ("splits", "claim_code", "TEXT"),
+    ] {
+        if !transaction.column_exists(None, table, column)? {
+            transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+        }
+    }
+    transaction.execute_batch(super::lost::TABLES)?;
     transaction.execute_batch(super::key_runs::TABLES)?;
     transaction.execute_batch(super::keys::TABLE)?;
     super::keys::prepare(&transaction, version)?;

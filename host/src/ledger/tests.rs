@@ -32,6 +32,7 @@ fn delivered(id: &str, progress: Progress, records: &[&[u8]]) -> Delivered {
         dead_letters: Vec::new(),
         counts: Counts { records: records.len() as u64, ..Counts::default() },
         unknown: Vec::new(),
+        losses: Vec::new(),
     }
 }
 
@@ -180,7 +181,7 @@ fn gaps_come_with_the_state_and_losses_are_gathered() {
     for i in 0..1000 {
         let (id, arrival) = (format!("p{i}"), 10 * HOUR + i * 1000);
         ledger.discovered("s", &found("x", &[split(&id, arrival)]), 0).unwrap();
-        ledger.lost("s", &id, arrival, "AF20051", "It has expired.", i).unwrap();
+        ledger.lost(&split(&id, arrival), "AF20051", "It has expired.", i).unwrap();
     }
     let read = coverage(folder.path());
     let gaps: Vec<_> = read.gaps.iter().map(|gap| (gap.start, gap.end, gap.pieces, gap.code.as_str())).collect();
@@ -307,4 +308,191 @@ fn a_position_that_is_kept_without_records_does_not_start_the_pauses_over() {
     assert_eq!(attempts(), 4, "and neither do records before the same position");
     ledger.commit(&[delivered("a", Progress::Resume(Some("further".to_owned())), &[b"r"])], &[], 0).unwrap();
     assert_eq!(attempts(), 0);
+}
+
+#[test]
+fn what_is_lost_can_be_put_back_and_leaves_no_trace_in_gaps_and_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    let all: Vec<Split> = (0..3).map(|i| split(&format!("p{i}"), 10 * HOUR + i)).collect();
+    ledger.discovered("s", &found("1", &all), 0).unwrap();
+    for split in &all {
+        ledger.lost(split, "AF20050", "It isn't there.", 11 * HOUR).unwrap();
+    }
+    assert!(ledger.pending(&["s".to_owned()]).unwrap().is_empty());
+    let lost = ledger.lost_pieces(None).unwrap();
+    assert_eq!(lost.iter().map(|piece| piece.split.as_str()).collect::<Vec<_>>(), ["p0", "p1", "p2"]);
+    assert!(lost.iter().all(|piece| piece.whole && piece.expires == Some(piece.arrival + 10)));
+    assert!(ledger.lost_pieces(Some("other")).unwrap().is_empty());
+
+    assert_eq!(ledger.retry_lost(&[lost[0].id, lost[1].id, 99]).unwrap(), 2);
+    assert_eq!(ledger.retry_lost(&[lost[0].id]).unwrap(), 0, "it waits already");
+    let pending = ledger.pending(&["s".to_owned()]).unwrap();
+    assert_eq!(pending.len(), 2);
+    assert_eq!((pending[0].split.payload.as_str(), pending[0].split.expires), ("{}", Some(10 * HOUR + 10)));
+    assert_eq!((pending[0].attempts, &pending[0].claim), (0, &None));
+    let read = coverage(folder.path());
+    assert_eq!(read.gaps.iter().map(|gap| gap.pieces).collect::<Vec<_>>(), [1]);
+    ledger.commit(&[delivered("p0", Progress::Done, &[b"r"])], &[], 0).unwrap();
+    ledger.retry_lost(&[lost[2].id]).unwrap();
+    assert!(coverage(folder.path()).gaps.is_empty());
+    assert_eq!(ledger.lost_pieces(None).unwrap(), []);
+    let counted: i64 = ledger.connection().query_row("SELECT lost FROM counts", [], |row| row.get(0)).unwrap();
+    assert_eq!(counted, 0);
+    assert_eq!(rows(&ledger, "lost_pieces"), 2, "those that wait to be read again");
+}
+
+#[test]
+fn what_is_listed_again_after_its_loss_is_pending_again_but_not_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    let listed = |now| ledger.discovered("s", &found("x", &[split("a", 1)]), now).unwrap().len();
+    let mut now = HOUR;
+    assert_eq!(listed(now), 1);
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        ledger.lost(&split("a", 1), "AF20050", "It isn't there.", now).unwrap();
+        assert_eq!(listed(now + 1), 0, "no tight loop");
+        let lost_at = now;
+        while listed(now) == 0 {
+            now += HOUR / 12;
+        }
+        assert_eq!(ledger.pending(&["s".to_owned()]).unwrap().len(), 1);
+        pauses.push(now - lost_at);
+    }
+    assert!(pauses.is_sorted() && pauses[0] <= HOUR && pauses[11] <= 25 * HOUR, "{pauses:?}");
+    // Once it was read, it is as any other.
+    ledger.commit(&[delivered("a", Progress::Done, &[b"r"])], &[], now).unwrap();
+    assert_eq!((listed(now + 99 * DAY), rows(&ledger, "lost_pieces")), (0, 0));
+    assert!(coverage(folder.path()).gaps.is_empty());
+}
+
+#[test]
+fn claims_survive_a_restart_and_end_with_another_payload() {
+    let folder = tempfile::tempdir().unwrap();
+    let claim = Claim { answers: 4, first: 7, code: "AF20050".to_owned(), reason: "It isn't there.".to_owned() };
+    {
+        let ledger = open(folder.path());
+        ledger.discovered("s", &found("1", &[split("a", 1)]), 0).unwrap();
+        ledger.claimed("s", "a", &claim, 99).unwrap();
+    }
+    let ledger = open(folder.path());
+    let pending = || ledger.pending(&["s".to_owned()]).unwrap().remove(0);
+    assert_eq!((pending().claim, pending().not_before), (Some(claim), 99));
+    let renewed = Split { payload: "{\"other\":1}".to_owned(), ..split("a", 1) };
+    assert_eq!(ledger.discovered("s", &found("2", &[renewed]), 0).unwrap().len(), 1);
+    assert_eq!(pending().claim, None);
+}
+
+fn loss(stretch: Option<Interval>, message: &str) -> Loss {
+    Loss { stretch, code: "broken-record".to_owned(), message: message.to_owned(), oversized: None }
+}
+
+#[test]
+fn losses_within_a_split_come_with_its_progress_once_and_are_read_again_with_it() {
+    use crate::guest::Oversized;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.discovered("s", &found("1", &[split("a", 10 * HOUR)]), 0).unwrap();
+    let large = Oversized { bytes: 90_000_000, sha256: "ab".repeat(32), head: b"{\"Id\":\"x".to_vec(), limit_mib: 128 };
+    let losses = vec![
+        loss(Some(Interval { start: 10 * HOUR, end: 10 * HOUR + 1000 }), "It is broken. (request id 1)"),
+        Loss { oversized: Some(large), ..loss(None, "It is too large.") },
+    ];
+    let chunk = |progress, losses: &[Loss]| Delivered {
+        arrival: 10 * HOUR,
+        losses: losses.to_vec(),
+        ..delivered("a", progress, &[b"r"])
+    };
+    assert_eq!(ledger.commit(&[chunk(Progress::Resume(None), &losses)], &[], 5).unwrap(), [2]);
+    // It fails after that, is read from its beginning, and tells of the same in other words.
+    let mut again = losses.clone();
+    again[0].message = "It is broken. (request id 2)".to_owned();
+    assert_eq!(ledger.commit(&[chunk(Progress::Done, &again)], &[], 6).unwrap(), [0]);
+    let read = coverage(folder.path());
+    assert_eq!(
+        read.gaps.iter().map(|gap| (gap.start, gap.end, gap.pieces)).collect::<Vec<_>>(),
+        [(10 * HOUR, 10 * HOUR + 1000, 2)]
+    );
+    assert_eq!(read.stretches.len() + rows(&ledger, "splits") as usize, 0);
+    let lost = ledger.lost_pieces(Some("s")).unwrap();
+    assert_eq!(lost.len(), 2);
+    assert!(lost.iter().all(|piece| !piece.whole));
+    let record = lost.iter().find_map(|piece| piece.oversized.clone()).unwrap();
+    assert_eq!((record.bytes, record.limit_mib, record.head.as_str()), (90_000_000, 128, "{\"Id\":\"x"));
+
+    // One of them takes the other along: the split is read as a whole.
+    assert_eq!(ledger.retry_lost(&[lost[0].id]).unwrap(), 1);
+    let again = ledger.pending(&["s".to_owned()]).unwrap().remove(0).split;
+    assert_eq!((again.id.as_str(), again.payload.as_str(), again.arrival), ("a", "{}", 10 * HOUR));
+    assert!(coverage(folder.path()).gaps.is_empty() && ledger.lost_pieces(None).unwrap().is_empty());
+    assert_eq!(
+        ledger.commit(&[chunk(Progress::Done, &losses[1..])], &[], 7).unwrap(),
+        [1],
+        "what stays lost is told again"
+    );
+}
+
+#[test]
+fn lost_pieces_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    {
+        let mut connection = ledger.connection();
+        let transaction = connection.transaction().unwrap();
+        for i in 0..10_500 {
+            lost::whole(&transaction, &split(&format!("p{i}"), i * HOUR), "gone", "Gone.", i).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    let kept = ledger.lost_pieces(None).unwrap();
+    assert!((10_000..10_100).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept.last().unwrap().split, "p10499");
+}
+
+#[test]
+fn a_ledger_of_the_fourth_format_is_brought_along() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let connection = Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE streams (stream TEXT PRIMARY KEY, state TEXT, listed_at INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE splits (
+                   stream TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
+                   arrival INTEGER NOT NULL, expires INTEGER, resume TEXT,
+                   attempts INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, last_error TEXT,
+                   PRIMARY KEY (stream, id)
+                 ) WITHOUT ROWID;
+                 CREATE TABLE key_secret (secret BLOB);
+                 INSERT INTO key_secret VALUES (x'00112233445566778899aabbccddeeff');
+                 INSERT INTO streams VALUES ('s', 'state', 5);
+                 INSERT INTO splits VALUES ('s', 'a', '{}', 1, 11, 'here', 3, 99, 'It was busy.');
+                 PRAGMA user_version = 4;",
+            )
+            .unwrap();
+    }
+    for _ in 0..2 {
+        let ledger = open(folder.path());
+        let pending = ledger.pending(&["s".to_owned()]).unwrap();
+        assert_eq!((pending.len(), pending[0].attempts, &pending[0].claim), (1, 3, &None));
+        assert_eq!(pending[0].resume.as_deref(), Some("here"));
+        assert_eq!(ledger.state("s").unwrap().as_deref(), Some("state"));
+        assert_eq!(ledger.horizons().unwrap()["s"], Horizon::default());
+        assert!(ledger.lost_pieces(None).unwrap().is_empty());
+    }
+    let ledger = open(folder.path());
+    ledger.lost(&split("a", 1), "gone", "Gone.", 5).unwrap();
+    assert_eq!(ledger.lost_pieces(None).unwrap().len(), 1);
+}
+
+#[test]
+fn what_a_stream_lives_by_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.discovered("s", &Discovery { splits: vec![split("a", 7)], ..listed("live", 0, HOUR) }, HOUR).unwrap();
+    ledger.discovered("s", &listed("live", HOUR, 2 * HOUR), 2 * HOUR).unwrap();
+    assert_eq!(ledger.horizons().unwrap()["s"], Horizon { read_at: None, listed: Some(2 * HOUR), reach: Some(10) });
+    ledger.commit(&[delivered("a", Progress::Done, &[b"r"])], &[], 9).unwrap();
+    assert_eq!(ledger.horizons().unwrap()["s"].read_at, Some(9));
 }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::ledger::{Key, KeyReader};
+use crate::ledger::{Key, KeyReader, LedgerError};
 
 /// The keys of records between reading and commit.
 #[derive(Default)]
@@ -18,7 +18,7 @@ impl InFlight {
     ///
     /// # Errors
     /// If the ledger can't be asked; then nothing stays reserved.
-    pub(super) fn reserve(&self, keys: &[Key], ledger: &KeyReader) -> rusqlite::Result<Vec<bool>> {
+    pub(super) fn reserve(&self, keys: &[Key], ledger: &KeyReader) -> Result<Vec<bool>, LedgerError> {
         let mut new: Vec<bool> = {
             let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             keys.iter().map(|key| set.insert(*key)).collect()
@@ -71,6 +71,7 @@ mod tests {
             dead_letters: Vec::new(),
             counts: Counts::default(),
             unknown: Vec::new(),
+            losses: Vec::new(),
         };
         ledger.commit(&[delivered], &[], 0).unwrap();
     }

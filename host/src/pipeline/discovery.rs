@@ -82,7 +82,7 @@ fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), H
         "Listed."
     );
     for split in new {
-        shared.queue.add(PendingSplit { split, resume: None, attempts: 0, not_before: 0 });
+        shared.queue.add(PendingSplit::new(split));
     }
     // Only now: a stream that has caught up must not look finished before its splits are in the queue.
     shared.board.listed(stream, discovery.more);

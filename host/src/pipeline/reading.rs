@@ -219,6 +219,7 @@ impl Worker<'_> {
                 dead_letters,
                 counts,
                 unknown,
+                losses: chunk.losses,
             },
         }))
     }
@@ -310,7 +311,7 @@ impl Worker<'_> {
             arrived = %utc(split.arrival),
             "A piece of this stream is lost and counted as lost: {reason}"
         );
-        if let Err(error) = self.shared.ledger.lost(&split.stream, &split.id, split.arrival, code, reason, now_ms()) {
+        if let Err(error) = self.shared.ledger.lost(split, code, reason, now_ms()) {
             // It stays pending in the ledger, and is found lost again at the next start.
             tracing::warn!(stream = split.stream, split = split.id, "The loss can't be noted in the ledger: {error}");
         }

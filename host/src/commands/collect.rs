@@ -17,6 +17,7 @@ use crate::http::{self, Allow, Cancel, Client, ProxyUrl, QuotaRule, Timeouts, To
 use crate::ledger::{Ledger, SinkMark};
 use crate::pipeline::{LoadAgain, Run, RunError, StreamState, Summary};
 use crate::sinks;
+use crate::times::utc;
 
 /// What `run`, `demo` and `check` need to talk to a tenant.
 pub(super) struct Connection {
@@ -107,7 +108,7 @@ impl Connection {
     }
 
     /// Collects into the configured sinks. Says what the run did, by stream and by sink.
-    pub(super) fn collect(self, config: &Config, until_caught_up: bool) -> Result<(Summary, Vec<SinkMark>), Failure> {
+    pub(super) fn collect(self, config: &Config, until_caught_up: bool) -> Result<Collected, Failure> {
         let identity = format!("tenant {}, plugin {}", self.tenant, self.plugin.description().name);
         let ledger = Arc::new(Ledger::open(&config.data_dir, &identity)?);
         ledger.limit_dead_letters(config.dead_letters.max_bytes);
@@ -115,11 +116,7 @@ impl Connection {
         let sinks = config.sinks.iter().map(sinks::open).collect::<Result<Vec<_>, _>>()?;
         let names: Vec<String> = sinks.iter().map(|output| output.sink.name().to_owned()).collect();
         let before = ledger.sink_marks()?;
-        for stream in &self.streams {
-            if !stream.notice.is_empty() {
-                tracing::info!(stream = stream.name, "{}", stream.notice);
-            }
-        }
+        let client = self.client.clone();
         let run = Run {
             plugin: self.plugin,
             settings: self.settings,
@@ -136,14 +133,25 @@ impl Connection {
             until_caught_up,
             cancel: self.cancel,
         };
-        let summary = crate::pipeline::run(run).map_err(|error: RunError| Failure::from(error))?;
+        let (summary, stopped) = crate::pipeline::run(run).map_err(|error: RunError| Failure::from(error))?;
         let marks = ledger.sink_marks()?.into_iter().filter(|mark| names.contains(&mark.name));
         let marks = marks.map(|mark| match before.iter().find(|before| before.name == mark.name) {
             Some(before) => mark.since(before),
             None => mark,
         });
-        Ok((summary, marks.collect()))
+        let was_answered = !client.stats().answers.is_empty();
+        Ok(Collected { summary, sinks: marks.collect(), was_answered, stopped })
     }
+}
+
+/// What a run did.
+pub(super) struct Collected {
+    pub(super) summary: Summary,
+    pub(super) sinks: Vec<SinkMark>,
+    /// Whether a service has answered at all, with whatever.
+    pub(super) was_answered: bool,
+    /// Whether it was stopped from outside.
+    pub(super) stopped: bool,
 }
 
 /// Sentences about what a finished run found to be lost.
@@ -160,21 +168,36 @@ pub(super) fn gaps(summary: &Summary) -> Vec<String> {
     summary.iter().filter_map(told).collect()
 }
 
-/// Sentences about the streams of a finished run that did not come to their end.
-pub(super) fn troubles(summary: &Summary) -> Vec<String> {
+/// Sentences about the streams of a run that did not come to their end, and why. That a run was stopped is no trouble: of one
+/// that was, only what is blocked or held is told.
+pub(super) fn troubles(summary: &Summary, stopped: bool) -> Vec<String> {
     let mut troubles = Vec::new();
     for (stream, (_, status)) in summary {
+        let only_held = status.held.as_ref().is_some_and(|held| held.pieces == status.open_splits);
         match &status.state {
             StreamState::Blocked(reason) => troubles.push(format!("{stream} is blocked: {reason}")),
-            StreamState::Behind => {
-                let reason = status.trouble.as_deref().unwrap_or("it was stopped before it had caught up");
+            StreamState::Behind if !stopped => {
+                let reason = status.trouble.as_deref().unwrap_or("there is more to list");
                 troubles.push(format!("{stream} has not caught up: {reason}"));
             }
-            StreamState::CaughtUp if status.open_splits > 0 => troubles.push(format!(
+            _ => {}
+        }
+        if let Some(held) = &status.held {
+            let expires =
+                held.expires.map_or_else(String::new, |expires| format!(", the first expires at {}", utc(expires)));
+            troubles.push(format!(
+                "{stream} holds {} pieces since {} that the service lists and says aren't there ({}){expires}. They keep their place and are asked for again at the next start: {}",
+                held.pieces,
+                utc(held.since),
+                held.code,
+                held.reason
+            ));
+        }
+        if status.state == StreamState::CaughtUp && status.open_splits > 0 && !only_held && !stopped {
+            troubles.push(format!(
                 "{stream} has {} pieces that are not read to their end; they keep their place for the next start.",
                 status.open_splits
-            )),
-            StreamState::CaughtUp => {}
+            ));
         }
     }
     troubles
@@ -349,11 +372,19 @@ fn resolve(
     patient: bool,
 ) -> Result<String, Failure> {
     let mut wait = Duration::from_secs(1);
+    let (since, begun) = (clock::now_ms(), clock::instant());
+    let mut told_again = Duration::ZERO;
     loop {
         match crate::entra::tenant_id(tenant, endpoints, transport.clone(), cancel) {
             Ok(tenant) => return Ok(tenant),
             Err(error) if patient && passes(&error) => {
-                tracing::warn!(retry_in_s = wait.as_secs(), "The tenant's id can't be asked for yet: {error}");
+                let waited = clock::instant() - begun;
+                // Told once, and then at slowing intervals.
+                if waited >= told_again {
+                    let (since, retry_in_s) = (utc(since), wait.as_secs());
+                    tracing::warn!(since, retry_in_s, "The tenant's id can't be asked for yet: {error}");
+                    told_again = (waited * 2).max(Duration::from_secs(120));
+                }
                 cancel.wait(wait)?;
                 wait = (wait * 2).min(Duration::from_secs(60));
             }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use m365_sim::{Options, Quotas, Served, Simulator};
 
-use super::collect::{Connection, troubles};
+use super::collect::{Collected, Connection, troubles};
 use super::table::layout;
 use super::{Failure, Global, exit_codes};
 use crate::config::{Config, EndpointsConfig, QuotaConfig};
@@ -59,10 +59,10 @@ impl Demo {
 
         let cancel = super::run::cancel_on_signals()?;
         let connection = Connection::open(&config, global, cancel, false)?;
-        let (summary, _) = connection.collect(&config, true)?;
+        let Collected { summary, stopped, .. } = connection.collect(&config, true)?;
         // The events are out before the table that follows them.
         std::io::stdout().flush().map_err(|error| Failure::stdout(&error))?;
-        report(&summary, &tenant.served())
+        report(&summary, stopped, &tenant.served())
     }
 }
 
@@ -91,7 +91,7 @@ fn configure(tenant: &Simulator, folder: &Scratch) -> Result<Config, Failure> {
 }
 
 /// Prints the table and says whether everything served is accounted for.
-fn report(summary: &Summary, served: &BTreeMap<String, Served>) -> Result<ExitCode, Failure> {
+fn report(summary: &Summary, stopped: bool, served: &BTreeMap<String, Served>) -> Result<ExitCode, Failure> {
     let header = ["STREAM", "SERVED", "DELIVERED", "REJECTED", "DUPLICATES DROPPED", "OCSF EVENTS", "SECONDS"];
     let mut rows = Vec::new();
     let mut total = [0u64; 5];
@@ -109,7 +109,7 @@ fn report(summary: &Summary, served: &BTreeMap<String, Served>) -> Result<ExitCo
     rows.push(row("total", total, seconds));
     eprint!("\n{}", layout(&header, &rows));
 
-    let troubles = troubles(summary);
+    let troubles = troubles(summary, stopped);
     for trouble in &troubles {
         eprintln!("m365-pipe: {trouble}");
     }

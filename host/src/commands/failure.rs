@@ -19,7 +19,7 @@ pub mod exit_codes {
     pub const REJECTS: u8 = 3;
     /// The plugin can't be loaded, or failed.
     pub const PLUGIN: u8 = 4;
-    /// The run ended with streams that are blocked or not read to their end.
+    /// The run ended with streams that are blocked or not read to their end, lost something, or was stopped before it began.
     pub const INCOMPLETE: u8 = 5;
     /// A sink can't be written to, a disk is full, or the dead letters are.
     pub const SINK: u8 = 6;
@@ -40,7 +40,9 @@ Exit codes:
    2  the arguments or the configuration can't be used
    3  normalize rejected records; dead-letters replay did not deliver all of its letters
    4  the plugin can't be loaded, or failed
-   5  the run ended with streams that are blocked or not read to their end
+   5  run --until-caught-up ended with streams that are blocked, held or not read to their end, or
+      lost something in this run; any run that was stopped before a service had answered.
+      A run without --until-caught-up that a signal ends tells of both and exits with 0
    6  a sink can't be written to, its disk is full, or the dead letters are
    7  the data directory can't be used, or another process uses it
    8  the tenant or the credentials were refused

@@ -103,7 +103,7 @@ impl Login {
             if left == 0 || !matches!(again, Again::Soon | Again::Throttled) || wait > LONGEST_PAUSE {
                 return Err(error);
             }
-            tracing::info!(code = error.code, wait_ms = wait.as_millis(), "login failed for now, trying again");
+            tracing::debug!(code = error.code, wait_ms = wait.as_millis(), "login failed for now, trying again");
             self.clock.wait(wait, &self.cancel)?;
             pause *= 2;
         }

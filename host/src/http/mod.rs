@@ -36,4 +36,5 @@ pub use response::Response;
 pub(crate) use retry_after::retry_after;
 pub use secret::Secret;
 pub use stats::Stats;
+pub use transport_error::is_of_the_network;
 pub(crate) use transport_error::translate;

@@ -17,6 +17,12 @@ pub(super) fn address_denied(error: &ureq::Error) -> Option<&AddressDenied> {
     }
 }
 
+/// Whether a code says that the way to a service failed, and nothing of the service.
+pub fn is_of_the_network(code: &str) -> bool {
+    const CODES: [&str; 5] = ["dns", "connect", "reset", "refused", "network"];
+    CODES.contains(&code) || code == "timeout" || code.starts_with("timeout-")
+}
+
 /// The failure of an exchange with `origin`, before or within the body of its answer; `proxy` is the one on the way, if there
 /// is one.
 pub(crate) fn translate(error: ureq::Error, origin: &str, proxy: Option<&ProxyUrl>) -> Error {

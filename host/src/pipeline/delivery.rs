@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use super::drift::Watch;
 use super::outputs::{Outputs, Part};
 use super::patience::Halt;
+use super::troubles::{Spot, What};
 use super::{Shared, gap_events, now_ms};
-use crate::ledger::{DeadLetter, Delivered, Progress};
+use crate::ledger::{Counts, DeadLetter, Delivered, Progress};
+use crate::times::utc;
 
 /// How often old keys are forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -129,11 +131,15 @@ fn deliver(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, mut group:
     }
     let budget = group.iter().map(|delivery| delivery.budget).sum();
     let delivered: Vec<Delivered> = group.into_iter().map(|delivery| delivery.delivered).collect();
-    shared.patience.attempt("Delivery", || shared.ledger.commit(&delivered, &handed.marks, now_ms()))?;
+    let commit = || shared.ledger.commit(&delivered, &handed.marks, now_ms());
+    let lost = shared.patience.attempt("Delivery", commit)?;
 
-    for chunk in &delivered {
+    for (chunk, lost) in delivered.iter().zip(lost) {
         shared.in_flight.release(&chunk.keys);
-        shared.board.count(&chunk.stream, &chunk.counts);
+        shared.board.count(&chunk.stream, &Counts { lost: chunk.counts.lost + lost, ..chunk.counts });
+        if lost > 0 {
+            tell_losses(shared, chunk);
+        }
         if !chunk.unknown.is_empty() {
             shared.board.unknown(&chunk.stream, watch.add(&chunk.stream, &chunk.unknown));
         }
@@ -157,4 +163,18 @@ fn deliver(shared: &Shared, outputs: &mut Outputs, watch: &mut Watch, mut group:
     }
     shared.budget.give(budget);
     Ok(())
+}
+
+/// Tells what of a split the plugin passed over.
+fn tell_losses(shared: &Shared, chunk: &Delivered) {
+    for loss in &chunk.losses {
+        let size = loss.oversized.as_ref().map_or_else(String::new, |record| {
+            format!(
+                " The record has {} bytes (SHA-256 {}); a limit of {} MiB would read it.",
+                record.bytes, record.sha256, record.limit_mib
+            )
+        });
+        let sentence = format!("{}{size} (in {}, arrived at {})", loss.message, chunk.split, utc(chunk.arrival));
+        shared.report_sentence(&chunk.stream, What::Lost, Spot::Piece(chunk.split.clone()), (&loss.code, &sentence));
+    }
 }

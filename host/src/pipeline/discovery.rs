@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::failures::{Class, Failure};
 use super::patience::Halt;
-use super::reading::{Class, classify, is_held_back, pause};
+use super::reading::pause;
+use super::status::Doing;
+use super::troubles::{Spot, What};
 use super::work::HELD_MS;
 use super::{Shared, now_ms};
 use crate::claims;
-use crate::guest::{Discovery, GuestError};
+use crate::guest::Discovery;
 use crate::ledger::PendingSplit;
 use crate::times::utc;
 
@@ -21,7 +24,7 @@ pub(super) fn run(shared: &Shared, stream: &str) {
     let mut failures = 0;
     while !shared.cancel.is_cancelled() {
         // What can't be read now is listed when it can: then as few wide windows instead of many narrow ones.
-        if shared.queue.is_held(stream) {
+        if shared.queue.is_blocked(stream) {
             if shared.cancel.wait(HELD_PAUSE).is_err() {
                 return;
             }
@@ -37,7 +40,8 @@ pub(super) fn run(shared: &Shared, stream: &str) {
                     Err(Halt::Failed(error)) => return shared.fail(error),
                 }
             }
-            Err(error) if is_held_back(&error) => match classify(&error) {
+            Err(Failure::Halt(Halt::Failed(error))) => return shared.fail(error),
+            Err(error) if error.is_held_back() => match error.class() {
                 Class::Retry { slow, .. } => pause(1).max(slow.unwrap_or_default()),
                 _ => pause(1),
             },
@@ -52,17 +56,20 @@ pub(super) fn run(shared: &Shared, stream: &str) {
     }
 }
 
-fn discover(shared: &Shared, stream: &str) -> Result<Discovery, GuestError> {
-    let state = shared.ledger.state(stream).map_err(|error| GuestError::Trapped(error.to_string()))?;
+fn discover(shared: &Shared, stream: &str) -> Result<Discovery, Failure> {
+    let state = shared.patience.attempt(&listing_of(stream), || shared.ledger.state(stream))?;
     // A new instance each time costs microseconds, and idle streams hold no memory.
     let mut instance = shared.plugin.source(&shared.settings, stream, shared.client.clone(), shared.cancel.clone())?;
     let found = instance.discover(stream, state.as_deref(), shared.service_ms(stream))?;
     Ok(claims::discovery(stream, found, shared.service_ms(stream)))
 }
 
+fn listing_of(stream: &str) -> String {
+    format!("The listing of {stream}")
+}
+
 fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), Halt> {
-    let what = format!("The listing of {stream}");
-    let new = shared.patience.attempt(&what, || shared.ledger.discovered(stream, discovery, now_ms()))?;
+    let new = shared.patience.attempt(&listing_of(stream), || shared.ledger.discovered(stream, discovery, now_ms()))?;
     // After the commit: a gap is told once, with the state that knows it.
     for (interval, reason) in &discovery.lost {
         tracing::error!(
@@ -84,37 +91,29 @@ fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), H
     for split in new {
         shared.queue.add(PendingSplit::new(split));
     }
+    shared.learnt(stream, discovery);
     // Only now: a stream that has caught up must not look finished before its splits are in the queue.
     shared.board.listed(stream, discovery.more);
+    shared.troubles.works(stream, &Spot::Listing);
     Ok(())
 }
 
-fn failed(shared: &Shared, stream: &str, error: &GuestError, failures: u32) -> Duration {
-    match classify(error) {
-        Class::Stop => Duration::ZERO,
-        Class::Blocked | Class::Elsewhere | Class::Lost => {
-            if shared.board.blocked(stream, error.code(), &error.to_string()) {
-                tracing::error!(stream, code = error.code(), "This stream is blocked: {error}");
-            }
-            BLOCKED_PAUSE
+fn failed(shared: &Shared, stream: &str, error: &Failure, failures: u32) -> Duration {
+    let mut closed = Duration::ZERO;
+    let wait = match error.class() {
+        Class::Stop => return Duration::ZERO,
+        Class::Blocked | Class::Elsewhere | Class::Missing => {
+            shared.board.blocked(stream, Doing::Listing, &error.to_string());
+            shared.report(stream, What::Blocked, Spot::Listing, error, None);
+            return BLOCKED_PAUSE;
         }
         Class::Retry { slow, quota } => {
-            let closed = quota.map_or(Duration::ZERO, |quota| shared.client.penalize(&quota, slow));
-            shared.board.failed(stream, &error.to_string());
-            let wait = pause(failures).max(slow.unwrap_or_default()).max(closed);
-            tracing::warn!(
-                stream,
-                code = error.code(),
-                failures,
-                retry_in_s = wait.as_secs(),
-                "Listing failed and is tried again: {error}"
-            );
-            wait
+            closed = quota.map_or(Duration::ZERO, |quota| shared.client.penalize(&quota, slow));
+            pause(failures).max(slow.unwrap_or_default())
         }
-        Class::Restart => {
-            shared.board.failed(stream, &error.to_string());
-            tracing::warn!(stream, code = error.code(), "Listing starts its stretch again: {error}");
-            pause(failures)
-        }
-    }
+        Class::Restart => pause(failures),
+    };
+    shared.board.failed(stream, &error.to_string());
+    shared.report(stream, What::Failing, Spot::Listing, error, Some(wait.max(closed)));
+    wait
 }

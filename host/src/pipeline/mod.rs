@@ -5,10 +5,12 @@
 //! key and a split's progress remembered. Everything before it may happen again.
 
 mod budget;
+mod claims;
 mod dedup;
 mod delivery;
 mod discovery;
 mod drift;
+mod failures;
 mod gap_events;
 mod outputs;
 mod patience;
@@ -17,6 +19,7 @@ mod reading;
 mod replay;
 mod status;
 mod transformer;
+mod troubles;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,23 +29,26 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::claims;
-use crate::guest::{GuestError, LoadError, Plugin, StreamDescription};
+use crate::guest::{Discovery, GuestError, LoadError, Plugin, StreamDescription};
 use crate::http::{Cancel, Client};
-use crate::ledger::{Counts, Ledger, LedgerError};
+use crate::ledger::{Counts, Horizon, Ledger, LedgerError};
 use crate::sinks::{Interrupter, Output, SinkError};
 
 pub use crate::clock::now_ms;
 pub use replay::{Replay, ReplaySummary};
 pub use status::{StreamState, StreamStatus};
 pub use transformer::Transformer;
+pub use work::HeldPieces;
 
 use budget::Budget;
+use claims::Claims;
 use dedup::InFlight;
+use failures::Failure;
 use outputs::Outputs;
 use patience::Patience;
 use pool::Pool;
 use status::Board;
+use troubles::{Report, Spot, Troubles, What};
 use work::Queue;
 
 /// What a run needs.
@@ -118,6 +124,10 @@ struct Shared {
     in_flight: InFlight,
     budget: Budget,
     board: Board,
+    claims: Claims,
+    troubles: Troubles,
+    /// Up to where each stream was listed, and for how long the service keeps what it lists.
+    horizons: Mutex<BTreeMap<String, Horizon>>,
     batch_bytes: u32,
     remember: Duration,
     gap_events: Option<String>,
@@ -152,26 +162,91 @@ impl Shared {
         self.cancel.cancel();
     }
 
+    /// Takes up a failure, to be told with others of its cause.
+    fn report(&self, stream: &str, what: What, part: Spot, error: &Failure, retry_in: Option<Duration>) {
+        self.report_as(stream, what, part, (error.level(), error.code(), &error.to_string()), retry_in);
+    }
+
+    /// Takes up something that somebody has to know of, by its code and its sentence.
+    fn report_sentence(&self, stream: &str, what: What, part: Spot, (code, sentence): (&str, &str)) {
+        self.report_as(stream, what, part, (tracing::Level::ERROR, code, sentence), None);
+    }
+
+    fn report_as(
+        &self,
+        stream: &str,
+        what: What,
+        part: Spot,
+        (level, code, sentence): (tracing::Level, &str, &str),
+        retry_in: Option<Duration>,
+    ) {
+        let described = self.streams.get(stream);
+        let names = described.map_or_else(Vec::new, |described| {
+            let names = [&described.name, &described.title, &described.api, &described.audience];
+            names.map(String::as_str).to_vec()
+        });
+        let lost_from = self.lost_from(stream, &part);
+        let service_now = self.service_ms(stream);
+        let names = &names;
+        self.troubles.report(Report {
+            what,
+            stream,
+            part,
+            level,
+            code,
+            sentence,
+            names,
+            retry_in,
+            lost_from,
+            service_now,
+        });
+    }
+
+    /// When data of a stream are lost if nothing changes, by the services' clock, if that is known: when the first piece that
+    /// waits expires, or what was never listed.
+    fn lost_from(&self, stream: &str, part: &Spot) -> Option<u64> {
+        let unlisted = || {
+            let horizon = self.horizons().get(stream).copied()?;
+            Some(horizon.listed?.saturating_add(horizon.reach?))
+        };
+        let unlisted = if matches!(part, Spot::Piece(_)) { None } else { unlisted() };
+        self.queue.first_expiry(stream).into_iter().chain(unlisted).min()
+    }
+
+    /// Takes up what a discovery says of the stream's life.
+    fn learnt(&self, stream: &str, found: &Discovery) {
+        let mut horizons = self.horizons();
+        let horizon = horizons.entry(stream.to_owned()).or_default();
+        horizon.listed = found.coverage.iter().map(|interval| interval.end).chain(horizon.listed).max();
+        let kept = |split: &crate::guest::Split| Some(split.expires?.saturating_sub(split.arrival));
+        horizon.reach = found.splits.iter().filter_map(kept).min().or(horizon.reach);
+    }
+
+    fn horizons(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Horizon>> {
+        self.horizons.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The dataset of a stream.
     fn dataset(&self, stream: &str) -> &str {
         self.streams.get(stream).map_or("", |described| &described.dataset)
     }
 
     /// The plugin as one that can be interrupted. It is slower, and loaded when it is needed for the first time.
-    fn careful(&self) -> Result<Arc<Plugin>, GuestError> {
+    fn careful(&self) -> Result<Arc<Plugin>, LoadError> {
         if let Some(plugin) = self.careful.get() {
             return Ok(plugin.clone());
         }
-        let plugin = (self.interruptible)().map_err(|error| GuestError::Trapped(error.to_string()))?;
+        let plugin = (self.interruptible)()?;
         Ok(self.careful.get_or_init(|| plugin).clone())
     }
 }
 
-/// Collects until it is cancelled, has caught up (if asked to), or fails. What was delivered by then is committed.
+/// Collects until it is cancelled, has caught up (if asked to), or fails. What was delivered by then is committed. Returns what
+/// it did, and whether it was cancelled.
 ///
 /// # Errors
 /// If a sink or the ledger fails for good. One stream's failure is no error: it is in the summary.
-pub fn run(run: Run) -> Result<Summary, RunError> {
+pub fn run(run: Run) -> Result<(Summary, bool), RunError> {
     let names: Vec<String> = run.streams.iter().map(|stream| stream.name.clone()).collect();
     let outputs = Outputs::resume(run.sinks, &run.ledger)?;
     let wanted = |format| -> BTreeSet<String> {
@@ -194,6 +269,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
             "The plugin hung on this piece before. It is read with care, one record at a time."
         );
     }
+    let horizons = run.ledger.horizons()?;
     // Two at least, so that a record on which the plugin hangs doesn't hold up everybody else.
     let transformers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let shared = Arc::new(Shared {
@@ -205,11 +281,14 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         in_flight: InFlight::default(),
         budget: Budget::new(run.in_flight_bytes),
         board: Board::new(&names),
+        claims: Claims::new(&horizons),
+        troubles: Troubles::default(),
+        horizons: Mutex::new(horizons),
         batch_bytes: run.batch_bytes,
         remember: run.remember,
         gap_events: run.gap_events,
         until_caught_up: run.until_caught_up,
-        patience: Patience { cancel: run.cancel.clone(), hurry: hurry.clone(), finite: run.until_caught_up },
+        patience: Patience::new(run.cancel.clone(), hurry.clone(), run.until_caught_up),
         cancel: run.cancel,
         wants_events: &wanted(crate::config::SinkFormat::Ocsf) | &wanted(crate::config::SinkFormat::Ecs),
         wants_raw: wanted(crate::config::SinkFormat::Raw),
@@ -221,7 +300,11 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
         failure: Mutex::new(None),
     });
     for mut pending in shared.ledger.pending(&names)? {
-        pending.not_before = claims::stored_not_before(pending.not_before, now_ms(), pending.split.expires);
+        pending.not_before = crate::claims::stored_not_before(pending.not_before, now_ms(), pending.split.expires);
+        if pending.claim.is_some() {
+            // Whoever starts a run wants to know whether it is there now.
+            pending.not_before = 0;
+        }
         shared.queue.add(pending);
     }
 
@@ -255,6 +338,8 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
                 start(format!("read {number}"), Box::new(move || reading::run(&shared, &streams, &deliveries)))?;
             }
         }
+        let told = shared.clone();
+        start("tell".to_owned(), Box::new(move || told.troubles.run()))?;
         let shared = shared.clone();
         start("deliver".to_owned(), Box::new(move || delivery::run(&shared, outputs, &inbox)))
     })();
@@ -274,16 +359,19 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
             Duration::from_secs(60)
         });
     }
+    let stopped = shared.cancel.is_cancelled();
     shared.cancel.cancel();
     // Reads that wait for bytes end at once, and so do readers that wait for work or for room.
     shared.client.shutdown();
     shared.queue.wake();
     shared.budget.wake();
+    shared.troubles.end();
     finish(threads, &hurry, &interrupters);
+    shared.troubles.tell_the_rest();
     let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
     match failure {
         Some(error) => Err(error),
-        None => Ok(shared.board.summary(&shared.queue)),
+        None => Ok((shared.board.summary(&shared.queue), stopped)),
     }
 }
 

@@ -78,7 +78,7 @@ fn bench(sinks: &[(&'static str, bool, bool, SinkFormat, &[&str])]) -> Bench {
         })
         .collect();
     let outputs = Outputs::resume(outputs, &ledger).unwrap();
-    let patience = Patience { cancel: Cancel::new(), hurry: Arc::default(), finite: true };
+    let patience = Patience::new(Cancel::new(), Arc::default(), true);
     Bench { script, ledger, patience, outputs, _folder: folder }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! What holds a run up is told once with its mend, then at slowing intervals, and once more when it is over.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::RunError;
@@ -27,6 +28,15 @@ pub(super) struct Patience {
     pub(super) hurry: Arc<AtomicBool>,
     /// Whether somebody waits for the end of the run: then it gives up after some attempts.
     pub(super) finite: bool,
+    /// What holds somebody up now, by its sentence: a full disk is told once, however many threads it holds up.
+    standing: Arc<Mutex<BTreeMap<String, Standing>>>,
+}
+
+/// A sentence that holds somebody up.
+#[derive(Default)]
+struct Standing {
+    telling: Telling,
+    waiting: u32,
 }
 
 /// Why there was no success.
@@ -96,7 +106,58 @@ impl Passing for RunError {
     }
 }
 
+/// Somebody who is held up.
+struct Held<'a> {
+    patience: &'a Patience,
+    sentence: String,
+}
+
+impl<'a> Held<'a> {
+    fn new(patience: &'a Patience, sentence: String) -> Self {
+        patience.standing().entry(sentence.clone()).or_default().waiting += 1;
+        Self { patience, sentence }
+    }
+
+    /// If the sentence is to be told now: for how many seconds it has held somebody up.
+    fn is_due(&self) -> Option<u64> {
+        let mut standing = self.patience.standing();
+        let telling = &mut standing.get_mut(&self.sentence)?.telling;
+        telling.is_due().then(|| telling.since.elapsed().as_secs())
+    }
+
+    fn is_last(&self) -> bool {
+        self.patience.standing().get(&self.sentence).is_none_or(|standing| standing.waiting <= 1)
+    }
+
+    fn is_over(self, what: &str) {
+        let since = self.patience.standing().get(&self.sentence).map(|standing| standing.telling.since);
+        if let Some(since) = since.filter(|_| self.is_last()) {
+            tracing::info!(held_up_s = since.elapsed().as_secs(), "{what} goes on.");
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut all = self.patience.standing();
+        if let Some(standing) = all.get_mut(&self.sentence) {
+            standing.waiting -= 1;
+            if standing.waiting == 0 {
+                all.remove(&self.sentence);
+            }
+        }
+    }
+}
+
 impl Patience {
+    pub(super) fn new(cancel: Cancel, hurry: Arc<AtomicBool>, finite: bool) -> Self {
+        Self { cancel, hurry, finite, standing: Arc::default() }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Attempts something until it succeeds, or there is no sense in going on.
     /// `what` is what waits for it, as the first word of a sentence.
     pub(super) fn attempt<T, E: Passing>(
@@ -104,7 +165,7 @@ impl Patience {
         what: &str,
         mut attempt: impl FnMut() -> Result<T, E>,
     ) -> Result<T, Halt> {
-        let mut telling = Telling::default();
+        let mut held: Option<Held<'_>> = None;
         let mut failures = 0;
         loop {
             if self.hurry.load(Ordering::Relaxed) {
@@ -112,8 +173,8 @@ impl Patience {
             }
             let error = match attempt() {
                 Ok(value) => {
-                    if failures > 0 {
-                        tracing::info!(held_up_s = telling.since.elapsed().as_secs(), "{what} goes on.");
+                    if let Some(held) = held {
+                        held.is_over(what);
                     }
                     return Ok(value);
                 }
@@ -127,12 +188,19 @@ impl Patience {
                 Next::Retry(asked) => pause(failures.min(6)).max(asked.unwrap_or_default()),
                 Next::Mend => MEND_PAUSE,
             };
-            if telling.is_due() {
-                let held_up_s = telling.since.elapsed().as_secs();
+            let sentence = error.to_string();
+            if held.as_ref().is_none_or(|held| held.sentence != sentence) {
+                held = Some(Held::new(self, sentence));
+            }
+            if let Some(held_up_s) = held.as_ref().and_then(Held::is_due) {
                 tracing::error!(failures, held_up_s, retry_in_s = wait.as_secs(), "{what} is held up: {error}");
             }
             if self.cancel.wait(wait).is_err() {
-                tracing::warn!("{what} was held up when the run was stopped, and goes on at the next start: {error}");
+                if held.is_some_and(|held| held.is_last()) {
+                    tracing::warn!(
+                        "{what} was held up when the run was stopped, and goes on at the next start: {error}"
+                    );
+                }
                 return Err(Halt::Stopped);
             }
         }
@@ -171,7 +239,7 @@ mod tests {
     use super::*;
 
     fn patience(finite: bool) -> Patience {
-        Patience { cancel: Cancel::new(), hurry: Arc::default(), finite }
+        Patience::new(Cancel::new(), Arc::default(), finite)
     }
 
     fn failing(trouble: Trouble) -> impl FnMut() -> Result<(), SinkError> {
@@ -192,6 +260,17 @@ mod tests {
     fn what_is_to_be_mended_ends_a_run_that_somebody_waits_for() {
         assert!(matches!(patience(true).attempt("Delivery", failing(Trouble::Mend)), Err(Halt::Failed(_))));
         assert!(matches!(patience(false).attempt("Delivery", failing(Trouble::Final)), Err(Halt::Failed(_))));
+    }
+
+    #[test]
+    fn what_holds_several_up_is_told_once() {
+        let patience = patience(false);
+        let (one, other) = (Held::new(&patience, "full".to_owned()), Held::new(&patience, "full".to_owned()));
+        assert!(one.is_due().is_some() && other.is_due().is_none() && !one.is_last());
+        drop(one);
+        assert!(other.is_last());
+        drop(other);
+        assert!(patience.standing().is_empty());
     }
 
     #[test]

@@ -4,61 +4,22 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use super::claims::{Answer, Verdict};
 use super::delivery::Delivery;
+use super::failures::{Class, Failure};
+use super::patience::Halt;
+use super::status::Doing;
 use super::transformer::{Transformer, lines};
+use super::troubles::{Spot, What};
+use super::work::Why;
 use super::{Shared, now_ms};
 use crate::claims;
-use crate::guest::{Batch, Chunk, ErrorKind, GuestError, Reject};
-use crate::ledger::{Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
+use crate::guest::{Batch, Chunk, Reject};
+use crate::ledger::{Claim, Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
 use crate::times::utc;
 
 /// What a chunk counts for at least among the bytes in flight: one without any lines waits for the sinks as well.
 const LEAST_BUDGET: usize = 4 << 10;
-
-/// What a failure means for the item that failed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Try again, after a while; the quota that was too fast, and for how long the service asked to wait.
-    Retry { slow: Option<Duration>, quota: Option<String> },
-    /// Forget how far it had come and start again.
-    Restart,
-    /// It can't be had any more.
-    Lost,
-    /// Somebody has to mend something.
-    Blocked,
-    /// The service said that it is where the host doesn't call. It may say better the next time.
-    Elsewhere,
-    /// The run is ending.
-    Stop,
-}
-
-/// The class of a failure (the design's table of errors).
-pub(super) fn classify(error: &GuestError) -> Class {
-    let GuestError::Answered { kind, retry_after, quota, .. } = error else {
-        return Class::Retry { slow: None, quota: None };
-    };
-    match kind {
-        ErrorKind::RateLimited => Class::Retry { slow: *retry_after, quota: quota.clone() },
-        ErrorKind::Unavailable
-        | ErrorKind::Timeout
-        | ErrorKind::Protocol
-        | ErrorKind::BadData
-        | ErrorKind::TooLarge
-        | ErrorKind::Internal => Class::Retry { slow: *retry_after, quota: None },
-        ErrorKind::Restart => Class::Restart,
-        ErrorKind::NotFound | ErrorKind::Gone => Class::Lost,
-        ErrorKind::InvalidConfig | ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Unlicensed => {
-            Class::Blocked
-        }
-        ErrorKind::DeniedByHost => Class::Elsewhere,
-        ErrorKind::Cancelled => Class::Stop,
-    }
-}
-
-/// Whether our own quota held the request back.
-pub(super) fn is_held_back(error: &GuestError) -> bool {
-    matches!(error, GuestError::Answered { kind: ErrorKind::RateLimited, .. }) && error.code() == "quota"
-}
 
 /// How long to wait after so many failures in a row: doubling from a second to five minutes, with jitter, so that
 /// streams that failed together don't come back together.
@@ -90,18 +51,13 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn split(&mut self, mut pending: PendingSplit) {
-        let now = self.shared.service_ms(&pending.split.stream);
-        if pending.split.expires.is_some_and(|expires| expires <= now) {
-            return self.lost(&pending, "expired", "its time at the service has run out before it could be read");
-        }
-        match self.read(&mut pending) {
-            Ok(()) => {}
-            Err(error) => self.failed(pending, &error),
+        if let Err(error) = self.read(&mut pending) {
+            self.failed(pending, error);
         }
     }
 
     /// Reads a split to its end. `pending.resume` follows what was handed on.
-    fn read(&mut self, pending: &mut PendingSplit) -> Result<(), GuestError> {
+    fn read(&mut self, pending: &mut PendingSplit) -> Result<(), Failure> {
         let suspect = (pending.split.stream.clone(), pending.split.id.clone());
         let plugin = if self.shared.suspects.contains(&suspect) {
             let plugin = self.shared.careful()?;
@@ -119,10 +75,15 @@ impl Worker<'_> {
             pending.resume.as_deref(),
             self.shared.service_ms(&pending.split.stream),
         )?;
+        let mut seen_to_work = false;
         loop {
             let chunk = reader.next(self.shared.batch_bytes)?;
-            self.released(&pending.split.stream);
             let done = chunk.as_ref().is_none_or(|chunk| chunk.done);
+            // A position without records may be what the plugin has learnt from a failure.
+            if !seen_to_work && (done || chunk.as_ref().is_some_and(|chunk| chunk.batch.count > 0)) {
+                seen_to_work = true;
+                self.works(pending);
+            }
             let chunk = chunk.unwrap_or(Chunk {
                 batch: Batch { count: 0, data: Vec::new() },
                 resume: None,
@@ -130,11 +91,9 @@ impl Worker<'_> {
                 losses: Vec::new(),
             });
             let (read, resume) = (chunk.batch.count, chunk.resume.clone());
-            let Some(delivery) = self.prepare(pending, chunk, done)? else {
-                return Err(cancelled());
-            };
+            let delivery = self.prepare(pending, chunk, done)?;
             if self.deliveries.send(delivery).is_err() {
-                return Err(cancelled());
+                return Err(Halt::Stopped.into());
             }
             if done {
                 return Ok(());
@@ -145,25 +104,26 @@ impl Worker<'_> {
             }
             pending.resume = resume;
             if self.shared.cancel.is_cancelled() {
-                return Err(cancelled());
+                return Err(Halt::Stopped.into());
             }
         }
     }
 
-    /// From a chunk of records to what the sinks get. None if the run ends meanwhile.
-    fn prepare(&mut self, pending: &PendingSplit, chunk: Chunk, done: bool) -> Result<Option<Delivery>, GuestError> {
+    /// From a chunk of records to what the sinks get.
+    fn prepare(&mut self, pending: &PendingSplit, chunk: Chunk, done: bool) -> Result<Delivery, Failure> {
         let stream = &pending.split.stream;
         let bytes = chunk.batch.data.len();
         if !self.shared.budget.take(bytes, &self.shared.cancel) {
-            return Ok(None);
+            return Err(Halt::Stopped.into());
         }
         let lines: Vec<&[u8]> = lines(&chunk.batch.data).collect();
         let keys: Vec<Key> = lines.iter().map(|line| self.known.key(stream, line)).collect();
-        let new = match self.shared.in_flight.reserve(&keys, &self.known) {
+        let ask = || self.shared.in_flight.reserve(&keys, &self.known);
+        let new = match self.shared.patience.attempt("Reading", ask) {
             Ok(new) => new,
-            Err(error) => {
+            Err(halt) => {
                 self.shared.budget.give(bytes);
-                return Err(GuestError::Trapped(format!("the ledger can't be asked for keys: {error}")));
+                return Err(halt.into());
             }
         };
         let keys: Vec<Key> = keys.iter().zip(&new).filter(|(_, new)| **new).map(|(key, _)| *key).collect();
@@ -188,7 +148,7 @@ impl Worker<'_> {
                 Err(error) => {
                     self.shared.in_flight.release(&keys);
                     self.shared.budget.give(bytes);
-                    return Err(error);
+                    return Err(error.into());
                 }
             };
             counts.events = u64::from(output.batch.count);
@@ -206,7 +166,7 @@ impl Worker<'_> {
         let put_aside: usize = dead_letters.iter().map(|letter| letter.raw.len()).sum();
         let budget = (events.len() + raw.len() + put_aside).max(LEAST_BUDGET);
         self.shared.budget.exchange(bytes, budget);
-        Ok(Some(Delivery {
+        Ok(Delivery {
             events,
             raw,
             budget,
@@ -221,7 +181,7 @@ impl Worker<'_> {
                 unknown,
                 losses: chunk.losses,
             },
-        }))
+        })
     }
 
     /// Raw records with what a consumer needs to route them.
@@ -244,31 +204,33 @@ impl Worker<'_> {
         out
     }
 
-    fn failed(&mut self, mut pending: PendingSplit, error: &GuestError) {
+    fn failed(&mut self, mut pending: PendingSplit, error: Failure) {
         let (stream, id) = (pending.split.stream.clone(), pending.split.id.clone());
-        let class = classify(error);
+        let class = error.class();
+        let mut closed = Duration::ZERO;
         let (wait, restart) = match &class {
             Class::Stop => {
                 self.shared.queue.put_back(pending);
+                if let Failure::Halt(Halt::Failed(error)) = error {
+                    self.shared.fail(error);
+                }
                 return;
             }
-            Class::Lost => return self.lost(&pending, error.code(), &error.to_string()),
+            Class::Missing => return self.missing(pending, &error),
             Class::Blocked => {
-                if self.shared.board.blocked(&stream, error.code(), &error.to_string()) {
-                    tracing::error!(stream, split = id, code = error.code(), "This stream is blocked: {error}");
-                }
-                self.shared.queue.hold(&stream);
+                self.shared.board.blocked(&stream, Doing::Reading, &error.to_string());
+                self.shared.queue.hold(&stream, Why::Blocked);
                 (Duration::ZERO, false)
             }
             Class::Elsewhere => (pause(pending.attempts + 1), false),
             Class::Retry { slow, quota } => {
-                let closed = quota.as_ref().map_or(Duration::ZERO, |quota| self.shared.client.penalize(quota, *slow));
-                (pause(pending.attempts + 1).max(slow.unwrap_or_default()).max(closed), false)
+                closed = quota.as_ref().map_or(Duration::ZERO, |quota| self.shared.client.penalize(quota, *slow));
+                (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false)
             }
             Class::Restart => (pause(pending.attempts + 1), true),
         };
         // What wasn't even sent is no attempt: the quota is closed for everybody.
-        let sent = !is_held_back(error);
+        let sent = !error.is_held_back();
         pending.attempts += u32::from(sent);
         let now = now_ms();
         pending.not_before = claims::not_before(now, wait, pending.split.expires);
@@ -276,15 +238,13 @@ impl Worker<'_> {
         if restart {
             pending.resume = None;
         }
-        if class != Class::Blocked && sent {
-            tracing::warn!(
-                stream,
-                split = id,
-                code = error.code(),
-                attempts = pending.attempts,
-                retry_in_s = wait.as_secs(),
-                "Reading failed and is tried again: {error}"
-            );
+        if error.is_of_loading() {
+            self.shared.board.plugin_not_loaded(&stream);
+        }
+        if class == Class::Blocked {
+            self.shared.report(&stream, What::Blocked, Spot::Reading, &error, None);
+        } else if sent {
+            self.shared.report(&stream, What::Failing, Spot::Piece(id.clone()), &error, Some(wait.max(closed)));
         }
         if let Err(error) =
             self.shared.ledger.failed(&stream, &id, pending.attempts, pending.not_before, restart, &error.to_string())
@@ -294,39 +254,81 @@ impl Worker<'_> {
         self.shared.queue.put_back(pending);
     }
 
-    /// What held a stream is over.
-    fn released(&self, stream: &str) {
-        if self.shared.queue.release(stream) {
-            tracing::info!(stream, "This stream can be read again.");
+    /// The service says that a piece isn't there.
+    fn missing(&self, mut pending: PendingSplit, error: &Failure) {
+        let split = &pending.split;
+        let now = now_ms();
+        let (answers, first) = pending.claim.as_ref().map_or((1, now), |claim| (claim.answers + 1, claim.first));
+        let claim = Claim { answers, first, code: error.code().to_owned(), reason: error.to_string() };
+        let answer = Answer {
+            stream: &split.stream,
+            id: &split.id,
+            claim: &claim,
+            gone: error.is_gone(),
+            expires: split.expires,
+        };
+        let wait = match self.shared.claims.weigh(&answer, now, self.shared.service_ms(&split.stream)) {
+            Verdict::Held(wait) => wait,
+            Verdict::Lost(why) => return self.lost(&pending, &claim, why),
+        };
+        pending.not_before = now + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let (stream, id) = (split.stream.clone(), split.id.clone());
+        if let Err(error) = self.shared.ledger.claimed(&stream, &id, &claim, pending.not_before) {
+            tracing::warn!(stream, split = id, "The answer can't be noted in the ledger: {error}");
         }
+        pending.claim = Some(claim);
+        let all = self.shared.queue.all_are_missing(&stream, &id);
+        if let Some(pieces) = self.shared.claims.speak_against_the_stream(&stream, all) {
+            let sentence = format!(
+                "The service says of each of {pieces} pieces that it lists that it isn't there, and none could be read: that is the tenant, the cloud or the service, and not the pieces. Check `tenant` and `cloud`. Nothing counts as lost; one piece at a time is asked for again, and all go on once one is there. It says: {error}"
+            );
+            self.shared.board.blocked(&stream, Doing::Reading, &sentence);
+            self.shared.queue.hold(&stream, Why::Missing);
+            self.shared.troubles.forget_missing(&stream);
+            self.shared.report_sentence(&stream, What::Blocked, Spot::Reading, (error.code(), &sentence));
+        } else {
+            self.shared.report(&stream, What::Missing, Spot::Piece(id), error, Some(wait));
+        }
+        self.shared.queue.put_back(pending);
     }
 
-    fn lost(&self, pending: &PendingSplit, code: &str, reason: &str) {
+    /// Something of a split could be read: what held it or its stream is over.
+    fn works(&self, pending: &mut PendingSplit) {
+        let stream = &pending.split.stream;
+        pending.claim = None;
+        self.shared.claims.read(stream, now_ms());
+        self.shared.queue.release(stream);
+        self.shared.board.read(stream);
+        self.shared.troubles.works(stream, &Spot::Piece(pending.split.id.clone()));
+        self.shared.troubles.works(stream, &Spot::Reading);
+    }
+
+    fn lost(&self, pending: &PendingSplit, claim: &Claim, why: &str) {
         let split = &pending.split;
-        // It can't find out any more whether the stream can be read.
-        self.shared.queue.release(&split.stream);
-        tracing::error!(
-            stream = split.stream,
-            split = split.id,
-            arrived = %utc(split.arrival),
-            "A piece of this stream is lost and counted as lost: {reason}"
-        );
-        if let Err(error) = self.shared.ledger.lost(split, code, reason, now_ms()) {
-            // It stays pending in the ledger, and is found lost again at the next start.
-            tracing::warn!(stream = split.stream, split = split.id, "The loss can't be noted in the ledger: {error}");
+        let reason = format!("{} Asked {} times since {}: {why}.", claim.reason, claim.answers, utc(claim.first));
+        let note = || self.shared.ledger.lost(split, &claim.code, &reason, now_ms());
+        match self.shared.patience.attempt("Reading", note) {
+            Ok(()) => {}
+            Err(halt) => {
+                // It stays pending in the ledger.
+                self.shared.queue.put_back(pending.clone());
+                if let Halt::Failed(error) = halt {
+                    self.shared.fail(error);
+                }
+                return;
+            }
         }
+        tracing::debug!(stream = split.stream, split = split.id, arrived = %utc(split.arrival), "Lost: {reason}");
+        self.shared.troubles.forget(&split.stream, &Spot::Piece(split.id.clone()));
+        self.shared.report_sentence(
+            &split.stream,
+            What::Lost,
+            Spot::Piece(split.id.clone()),
+            (&claim.code, &format!("{} It arrived at {}.", claim.reason, utc(split.arrival))),
+        );
         self.shared.board.count(&split.stream, &Counts { lost: 1, ..Counts::default() });
         self.shared.queue.finished(&split.stream, &split.id);
-    }
-}
-
-fn cancelled() -> GuestError {
-    GuestError::Answered {
-        kind: ErrorKind::Cancelled,
-        code: "cancelled".to_owned(),
-        message: "The run is ending.".to_owned(),
-        retry_after: None,
-        quota: None,
+        self.shared.queue.find_out_at_once(&split.stream);
     }
 }
 

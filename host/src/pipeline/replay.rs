@@ -69,7 +69,7 @@ impl Replay {
             hash: self.ledger.key_hash()?,
             ledger: self.ledger,
             outputs,
-            patience: Patience { cancel: self.cancel.clone(), hurry: Arc::default(), finite: true },
+            patience: Patience::new(self.cancel.clone(), Arc::default(), true),
             summary: ReplaySummary::default(),
         };
         let mut groups: BTreeMap<Way, Vec<StoredLetter>> = BTreeMap::new();

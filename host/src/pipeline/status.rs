@@ -1,4 +1,7 @@
 //! How each stream stands: for the summary, and to know when a run has caught up.
+//!
+//! The invariant: a stream stays blocked until that which was blocked was seen to work. A listing says nothing of the reading,
+//! and a reading nothing of the listing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Summary;
-use super::work::Queue;
+use super::work::{HeldPieces, Queue};
 use crate::ledger::Counts;
 
 /// After so many failures in a row, which is after a minute, a run that should end gives a listing up …
 pub(super) const PATIENCE: u32 = 6;
 /// … and after so many, which is after some minutes, a split.
-const SPLIT_PATIENCE: u32 = 8;
+pub(super) const SPLIT_PATIENCE: u32 = 8;
 
 /// How a stream stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +29,13 @@ pub enum StreamState {
     Blocked(String),
 }
 
+/// The two things that are done with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Listing,
+    Reading,
+}
+
 /// A stream's state and its latest trouble.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamStatus {
@@ -33,19 +43,40 @@ pub struct StreamStatus {
     pub state: StreamState,
     /// Splits that are not read to their end.
     pub open_splits: usize,
+    /// Those among them of which the service says that they aren't there.
+    pub held: Option<HeldPieces>,
     /// The last failure that has not been followed by a success.
     pub trouble: Option<String>,
+    /// Whether a split is unread since the plugin couldn't be loaded in another form.
+    pub plugin_not_loaded: bool,
     /// When the last chunk was committed, since the start of the run.
     pub last_commit: Duration,
     /// Stretches that were declared gaps in this run.
     pub gaps: usize,
     /// How many different things the plugin didn't know in this run's records.
     pub unknown: usize,
-    /// The code of what blocks or last blocked it.
-    blocked_by: String,
+    /// Whether the last discovery found everything listed.
+    caught_up: bool,
+    /// What blocks the listing, and what the reading.
+    listing_blocked: Option<String>,
+    reading_blocked: Option<String>,
     /// Failures of discovery in a row.
     failures: u32,
     counts: Counts,
+}
+
+impl StreamStatus {
+    /// As it stands, with what the queue holds of it.
+    fn as_it_stands(&self, stream: &str, queue: &Queue) -> Self {
+        let open_splits = queue.open(stream);
+        let state = match self.reading_blocked.as_ref().or(self.listing_blocked.as_ref()) {
+            Some(reason) => StreamState::Blocked(reason.clone()),
+            None if self.caught_up => StreamState::CaughtUp,
+            None => StreamState::Behind,
+        };
+        let plugin_not_loaded = self.plugin_not_loaded && open_splits > 0;
+        Self { state, open_splits, held: queue.held_pieces(stream), plugin_not_loaded, ..self.clone() }
+    }
 }
 
 /// The status of all streams.
@@ -69,8 +100,14 @@ impl Board {
         self.with_unsettled(stream, |status| {
             status.failures = 0;
             status.trouble = None;
-            status.state = if more { StreamState::Behind } else { StreamState::CaughtUp };
+            status.listing_blocked = None;
+            status.caught_up = !more;
         });
+    }
+
+    /// A split could be read, or some of it.
+    pub(super) fn read(&self, stream: &str) {
+        self.with_unsettled(stream, |status| status.reading_blocked = None);
     }
 
     /// Stretches were declared gaps.
@@ -91,16 +128,17 @@ impl Board {
         });
     }
 
-    /// The stream can't go on by itself. Whether this is news: two sentences of one code are the same, though each may
-    /// name its own request.
-    pub(super) fn blocked(&self, stream: &str, code: &str, reason: &str) -> bool {
-        self.with_unsettled(stream, |status| {
-            let known = matches!(status.state, StreamState::Blocked(_)) && status.blocked_by == code;
-            status.state = StreamState::Blocked(reason.to_owned());
-            code.clone_into(&mut status.blocked_by);
-            !known
-        })
-        .unwrap_or(false)
+    /// The stream can't go on by itself.
+    pub(super) fn blocked(&self, stream: &str, doing: Doing, reason: &str) {
+        self.with_unsettled(stream, |status| match doing {
+            Doing::Listing => status.listing_blocked = Some(reason.to_owned()),
+            Doing::Reading => status.reading_blocked = Some(reason.to_owned()),
+        });
+    }
+
+    /// A split is unread since the plugin couldn't be loaded in another form.
+    pub(super) fn plugin_not_loaded(&self, stream: &str) {
+        self.with_unsettled(stream, |status| status.plugin_not_loaded = true);
     }
 
     /// Something was committed.
@@ -115,14 +153,19 @@ impl Board {
     /// Whether every stream has caught up, or can't go on without help.
     pub(super) fn all_settled(&self, queue: &Queue) -> bool {
         let mut streams = self.lock();
-        let settled = streams.iter().all(|(stream, status)| match &status.state {
-            StreamState::Blocked(_) => true,
-            StreamState::CaughtUp => queue.open(stream).is_none_or(|(_, attempts)| attempts >= SPLIT_PATIENCE),
-            StreamState::Behind => status.failures >= PATIENCE,
+        let settled = streams.iter().all(|(stream, status)| {
+            if status.reading_blocked.is_some() {
+                true
+            } else if status.listing_blocked.is_some() || status.caught_up {
+                // What was listed before can be read all the same.
+                queue.is_settled(stream)
+            } else {
+                status.failures >= PATIENCE
+            }
         });
         if settled {
             for (stream, status) in streams.iter_mut() {
-                status.open_splits = queue.open(stream).map_or(0, |(count, _)| count);
+                *status = status.as_it_stands(stream, queue);
             }
             self.settled.store(true, Ordering::Relaxed);
         }
@@ -130,16 +173,13 @@ impl Board {
     }
 
     pub(super) fn summary(&self, queue: &Queue) -> Summary {
-        self.lock()
-            .iter()
-            .map(|(stream, status)| {
-                let mut status = status.clone();
-                if !self.settled.load(Ordering::Relaxed) {
-                    status.open_splits = queue.open(stream).map_or(0, |(count, _)| count);
-                }
-                (stream.clone(), (status.counts, status))
-            })
-            .collect()
+        let settled = self.settled.load(Ordering::Relaxed);
+        let streams = self.lock();
+        let stands = |(stream, status): (&String, &StreamStatus)| {
+            let status = if settled { status.clone() } else { status.as_it_stands(stream, queue) };
+            (stream.clone(), (status.counts, status))
+        };
+        streams.iter().map(stands).collect()
     }
 
     fn with_unsettled<T>(&self, stream: &str, change: impl FnOnce(&mut StreamStatus) -> T) -> Option<T> {
@@ -167,11 +207,30 @@ mod tests {
         let queue = Queue::default();
         board.listed("a", false);
         assert!(!board.all_settled(&queue), "b hasn't caught up");
-        board.blocked("b", "forbidden", "no permission");
+        board.blocked("b", Doing::Listing, "no permission");
         assert!(board.all_settled(&queue));
         board.listed("a", true);
         board.failed("a", "too late");
         let (_, status) = &board.summary(&queue)["a"];
         assert_eq!((&status.state, &status.trouble), (&StreamState::CaughtUp, &None));
+    }
+
+    #[test]
+    fn blocked_stays_blocked_until_that_works_which_was_blocked() {
+        let board = Board::new(&["a".to_owned()]);
+        let queue = Queue::default();
+        let state = || board.summary(&queue)["a"].1.state.clone();
+        board.blocked("a", Doing::Reading, "refused");
+        board.listed("a", true);
+        assert_eq!(state(), StreamState::Blocked("refused".to_owned()), "a listing under way says nothing of it");
+        assert!(board.all_settled(&queue));
+
+        let board = Board::new(&["a".to_owned()]);
+        let state = || board.summary(&queue)["a"].1.state.clone();
+        board.blocked("a", Doing::Listing, "refused");
+        board.read("a");
+        assert_eq!(state(), StreamState::Blocked("refused".to_owned()));
+        board.listed("a", false);
+        assert_eq!(state(), StreamState::CaughtUp);
     }
 }

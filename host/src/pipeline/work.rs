@@ -1,10 +1,14 @@
 //! The queue of splits that wait to be read: the oldest first, those that failed after their pause.
+//!
+//! The invariant: from `add` to `finished` a split is either waiting or taken, at every moment that anybody can look.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::claims::HELD_AFTER;
 use super::now_ms;
+use super::status::SPLIT_PATIENCE;
 use crate::claims::{LONGEST_WAIT, is_due};
 use crate::clock::real;
 use crate::http::Cancel;
@@ -17,14 +21,87 @@ const HELD: Duration = Duration::from_millis(HELD_MS);
 /// A split's place in the queue: arrival, stream, id.
 type Place = (u64, String, String);
 
+/// A split that waits.
+struct Waiting {
+    pending: PendingSplit,
+    /// Whether it was tried in this run.
+    tried: bool,
+}
+
+impl Waiting {
+    fn answers(&self) -> u32 {
+        self.pending.claim.as_ref().map_or(0, |claim| claim.answers)
+    }
+
+    /// Whether a run that should end doesn't wait for it any more.
+    fn is_given_up(&self) -> bool {
+        self.pending.attempts >= SPLIT_PATIENCE || (self.tried && self.answers() >= HELD_AFTER)
+    }
+}
+
+/// Why a stream is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It can't be read until somebody mends something.
+    Blocked,
+    /// The service says of every piece that it isn't there.
+    Missing,
+}
+
+/// A stream that is held: one split at a time finds out whether it can be read.
+struct Hold {
+    /// When the next one does, in milliseconds since 1970.
+    next: u64,
+    why: Why,
+}
+
+/// The pieces of a stream of which the service says that they aren't there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldPieces {
+    /// How many.
+    pub pieces: usize,
+    /// When it said so first, in milliseconds since 1970.
+    pub since: u64,
+    /// When the first of them expires at the service, if known.
+    pub expires: Option<u64>,
+    /// The code of the last answer about the oldest of them.
+    pub code: String,
+    /// The sentence of that answer.
+    pub reason: String,
+}
+
 #[derive(Default)]
 struct Splits {
-    waiting: BTreeMap<Place, PendingSplit>,
+    waiting: BTreeMap<Place, Waiting>,
     /// Being read now: stream and id. With a split that was listed anew meanwhile, in another form.
     taken: HashMap<(String, String), Option<PendingSplit>>,
-    /// Streams that can't be read until somebody mends something: until when, in milliseconds since 1970. After that, one
-    /// split at a time finds out.
-    held: HashMap<String, u64>,
+    held: HashMap<String, Hold>,
+}
+
+impl Splits {
+    fn wait(&mut self, pending: PendingSplit, tried: bool) {
+        let place = (pending.split.arrival, pending.split.stream.clone(), pending.split.id.clone());
+        self.waiting.insert(place, Waiting { pending, tried });
+    }
+
+    /// The next split of one of the streams that may be read now.
+    fn next(&self, streams: &[String], now: u64) -> Option<Place> {
+        let is_ready = |stream: &String, waiting: &Waiting| {
+            is_due(waiting.pending.not_before, now, LONGEST_WAIT) && streams.contains(stream)
+        };
+        let first = self.waiting.iter().find(|((_, stream, _), waiting)| {
+            is_ready(stream, waiting)
+                && self.held.get(stream).is_none_or(|hold| {
+                    // What was never asked for says more than what isn't there.
+                    is_due(hold.next, now, HELD) && (hold.why == Why::Blocked || waiting.answers() == 0)
+                })
+        });
+        let place = first.or_else(|| {
+            let may_find_out = |stream: &String| self.held.get(stream).is_some_and(|hold| is_due(hold.next, now, HELD));
+            self.waiting.iter().find(|((_, stream, _), waiting)| is_ready(stream, waiting) && may_find_out(stream))
+        });
+        place.map(|(place, _)| place.clone())
+    }
 }
 
 /// The queue.
@@ -42,7 +119,7 @@ impl Queue {
         match splits.taken.get_mut(&name) {
             Some(renewed) => *renewed = Some(pending),
             None => {
-                splits.waiting.insert((pending.split.arrival, name.0, name.1), pending);
+                splits.wait(pending, false);
                 self.changed.notify_all();
             }
         }
@@ -56,24 +133,13 @@ impl Queue {
                 return None;
             }
             let now = now_ms();
-            let place = splits
-                .waiting
-                .iter()
-                .find(|((_, stream, _), pending)| {
-                    is_due(pending.not_before, now, LONGEST_WAIT)
-                        && streams.contains(stream)
-                        && splits.held.get(stream).is_none_or(|until| is_due(*until, now, HELD))
-                })
-                .map(|(place, _)| place.clone());
-            if let Some(place) = place
-                && let Some(pending) = splits.waiting.remove(&place)
-            {
-                // The others of a held stream wait for what becomes of this one.
-                if let Some(until) = splits.held.get_mut(&place.1) {
-                    *until = now + HELD_MS;
+            if let Some(place) = splits.next(streams, now) {
+                let waiting = splits.waiting.remove(&place)?;
+                if let Some(hold) = splits.held.get_mut(&place.1) {
+                    hold.next = now + HELD_MS;
                 }
                 splits.taken.insert((place.1, place.2), None);
-                return Some(pending);
+                return Some(waiting.pending);
             }
             // The pause of one that waits may end without anyone ringing; without any, an idle run is to cost nothing.
             let wait = if splits.waiting.is_empty() { 30_000 } else { 250 };
@@ -87,13 +153,16 @@ impl Queue {
 
     /// Puts a split back after a failure.
     pub(super) fn put_back(&self, pending: PendingSplit) {
-        let renewed = self.lock().taken.remove(&(pending.split.stream.clone(), pending.split.id.clone()));
-        self.add(renewed.flatten().unwrap_or(pending));
+        let mut splits = self.lock();
+        let renewed = splits.taken.remove(&(pending.split.stream.clone(), pending.split.id.clone())).flatten();
+        let tried = renewed.is_none();
+        splits.wait(renewed.unwrap_or(pending), tried);
+        self.changed.notify_all();
     }
 
     /// A stream can't be read for now: one split at a time goes on finding out whether it can.
-    pub(super) fn hold(&self, stream: &str) {
-        self.lock().held.insert(stream.to_owned(), now_ms() + HELD_MS);
+    pub(super) fn hold(&self, stream: &str, why: Why) {
+        self.lock().held.insert(stream.to_owned(), Hold { next: now_ms() + HELD_MS, why });
     }
 
     /// Ends a hold. Whether there was one.
@@ -105,9 +174,17 @@ impl Queue {
         held
     }
 
-    /// Whether a stream can't be read for now.
-    pub(super) fn is_held(&self, stream: &str) -> bool {
-        self.lock().held.contains_key(stream)
+    /// What found out whether a held stream can be read is lost: the next one may do so at once.
+    pub(super) fn find_out_at_once(&self, stream: &str) {
+        if let Some(hold) = self.lock().held.get_mut(stream) {
+            hold.next = 0;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether a stream can't be read until somebody mends something.
+    pub(super) fn is_blocked(&self, stream: &str) -> bool {
+        self.lock().held.get(stream).is_some_and(|hold| hold.why == Why::Blocked)
     }
 
     /// A split is read to its end, or lost.
@@ -116,17 +193,60 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// The splits of a stream that are not read to their end: their number, and the most failures in a row among them.
-    pub(super) fn open(&self, stream: &str) -> Option<(usize, u32)> {
+    /// How many splits of a stream are not read to their end.
+    pub(super) fn open(&self, stream: &str) -> usize {
         let splits = self.lock();
-        let waiting = splits.waiting.iter().filter(|((_, name, _), _)| name == stream);
-        let (count, attempts) =
-            waiting.fold((0, u32::MAX), |(count, attempts), (_, pending)| (count + 1, attempts.min(pending.attempts)));
-        let taken = splits.taken.keys().filter(|(name, _)| name == stream).count();
-        if taken > 0 {
-            return Some((count + taken, 0));
+        splits.waiting.keys().filter(|(_, name, _)| name == stream).count()
+            + splits.taken.keys().filter(|(name, _)| name == stream).count()
+    }
+
+    /// Whether a run that should end has nothing to wait for in a stream.
+    pub(super) fn is_settled(&self, stream: &str) -> bool {
+        let splits = self.lock();
+        splits.taken.keys().all(|(name, _)| name != stream)
+            && splits.waiting.iter().all(|((_, name, _), waiting)| name != stream || waiting.is_given_up())
+    }
+
+    /// Whether the service has said of every split of a stream, more than once, that it isn't there; `asked` is the one that
+    /// is being asked for now.
+    pub(super) fn all_are_missing(&self, stream: &str, asked: &str) -> bool {
+        let splits = self.lock();
+        splits.taken.keys().all(|(name, id)| name != stream || id == asked)
+            && splits.waiting.iter().all(|((_, name, _), waiting)| name != stream || waiting.answers() >= HELD_AFTER)
+    }
+
+    /// The pieces of a stream of which the service says that they aren't there.
+    pub(super) fn held_pieces(&self, stream: &str) -> Option<HeldPieces> {
+        let splits = self.lock();
+        let mut held: Option<HeldPieces> = None;
+        for ((_, name, _), waiting) in &splits.waiting {
+            let Some(claim) = waiting.pending.claim.as_ref().filter(|_| name == stream) else { continue };
+            let expires = waiting.pending.split.expires;
+            match &mut held {
+                None => {
+                    held = Some(HeldPieces {
+                        pieces: 1,
+                        since: claim.first,
+                        expires,
+                        code: claim.code.clone(),
+                        reason: claim.reason.clone(),
+                    });
+                }
+                Some(held) => {
+                    held.pieces += 1;
+                    held.since = held.since.min(claim.first);
+                    held.expires = [held.expires, expires].into_iter().flatten().min();
+                }
+            }
         }
-        (count > 0).then_some((count, attempts))
+        held
+    }
+
+    /// When the first split of a stream that waits expires at the service, if known.
+    pub(super) fn first_expiry(&self, stream: &str) -> Option<u64> {
+        let splits = self.lock();
+        let of_stream = splits.waiting.iter().filter(|((_, name, _), _)| name == stream);
+        of_stream.filter_map(|(_, waiting)| waiting.pending.split.expires).min()
     }
 
     /// Wakes everyone who waits.
@@ -137,5 +257,76 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Splits> {
         self.splits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::Split;
+    use crate::ledger::Claim;
+
+    fn pending(id: &str, arrival: u64, answers: u32) -> PendingSplit {
+        let split = Split {
+            id: id.to_owned(),
+            stream: "s".to_owned(),
+            payload: String::new(),
+            arrival,
+            expires: Some(arrival + 100),
+        };
+        let claim = Claim { answers, first: 5, code: "404".to_owned(), reason: "It isn't there.".to_owned() };
+        PendingSplit { claim: (answers > 0).then_some(claim), ..PendingSplit::new(split) }
+    }
+
+    fn take(queue: &Queue) -> PendingSplit {
+        queue.take(&["s".to_owned()], &Cancel::new()).unwrap()
+    }
+
+    #[test]
+    fn a_split_that_is_put_back_is_never_out_of_sight() {
+        let queue = Queue::default();
+        queue.add(pending("a", 1, 0));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    let taken = take(&queue);
+                    queue.put_back(taken);
+                }
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(queue.open("s"), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn a_run_waits_for_what_it_did_not_ask_for_yet() {
+        let queue = Queue::default();
+        queue.add(pending("a", 1, HELD_AFTER));
+        assert!(!queue.is_settled("s"), "it may be there now");
+        let taken = take(&queue);
+        assert!(!queue.is_settled("s"));
+        queue.put_back(taken);
+        assert!(queue.is_settled("s"));
+        queue.add(pending("b", 2, 0));
+        assert!(!queue.is_settled("s"));
+        let held = queue.held_pieces("s").unwrap();
+        assert_eq!((held.pieces, held.since, held.expires), (1, 5, Some(101)));
+    }
+
+    #[test]
+    fn what_was_never_asked_for_finds_out_first_whether_a_stream_is_there() {
+        let queue = Queue::default();
+        queue.add(pending("old", 1, HELD_AFTER));
+        queue.add(pending("new", 2, 0));
+        queue.hold("s", Why::Missing);
+        assert!(!queue.is_blocked("s"));
+        queue.find_out_at_once("s");
+        assert_eq!(take(&queue).split.id, "new");
+        queue.find_out_at_once("s");
+        assert_eq!(take(&queue).split.id, "old");
+        assert!(queue.release("s") && !queue.release("s"));
     }
 }

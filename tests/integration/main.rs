@@ -14,6 +14,7 @@ mod failing_sink;
 mod harness;
 mod killing;
 mod limits;
+mod lost;
 mod receiver;
 mod restarts;
 mod scenarios;

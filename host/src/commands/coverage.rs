@@ -83,7 +83,12 @@ fn as_text(coverage: &Read, now: u64) -> String {
     if lost.is_empty() {
         text.push_str("No gaps: everything that was listed is read or waits to be read.\n\n");
     }
-    write(&mut text, "GAPS: can't be read any more", &["STREAM", "FROM", "TO", "PIECES", "DECLARED", "REASON"], lost);
+    write(
+        &mut text,
+        "GAPS: can't be read any more; `m365-pipe retry-lost` shows the pieces among them and puts them back",
+        &["STREAM", "FROM", "TO", "PIECES", "DECLARED", "REASON"],
+        lost,
+    );
     let open = rows(coverage, |name, stream| {
         let (0, None) = (stream.open_pieces, stream.oldest_open) else {
             let oldest = stream.oldest_open.unwrap_or(now);

@@ -9,6 +9,7 @@ mod drift;
 mod failure;
 mod normalize;
 mod plugin;
+mod retry_lost;
 mod run;
 mod schema;
 mod streams;
@@ -66,6 +67,8 @@ enum Command {
     Check(check::Check),
     /// Show, replay or drop records that could not be normalised or delivered.
     DeadLetters(dead_letters::DeadLetters),
+    /// Show what is lost, or put it back to be read again at the next start.
+    RetryLost(retry_lost::RetryLost),
     /// Show what was listed and read of each stream, how often, and what is missing: gaps first.
     Coverage(coverage::Coverage),
     /// Show what records held that the plugin doesn't know: record types, operations, fields, values.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Streams(command) => command.run(&cli.global),
         Command::Check(command) => command.run(&cli.global),
         Command::DeadLetters(command) => command.run(&cli.global),
+        Command::RetryLost(command) => command.run(),
         Command::Coverage(command) => command.run(),
         Command::Drift(command) => command.run(),
     };

@@ -9,6 +9,7 @@ mod coverage;
 mod dead_letters;
 mod demonstration;
 mod drift;
+mod exit_codes;
 mod failing_receiver;
 mod failing_sink;
 mod harness;

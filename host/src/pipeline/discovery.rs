@@ -19,9 +19,16 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(HELD_MS);
 /// How often to look whether a stream that can't be read is read again.
 const HELD_PAUSE: Duration = Duration::from_secs(5);
 
+/// After so many listings without a pause …
+const IN_A_ROW: u32 = 300;
+/// … each further one waits at least this long. Nobody who asks a service for what he lists is that fast.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs until the run ends.
 pub(super) fn run(shared: &Shared, stream: &str) {
     let mut failures = 0;
+    let mut in_a_row = 0;
+    let mut full = false;
     while !shared.cancel.is_cancelled() {
         // What can't be read now is listed when it can: then as few wide windows instead of many narrow ones.
         if shared.queue.is_blocked(stream) {
@@ -30,10 +37,34 @@ pub(super) fn run(shared: &Shared, stream: &str) {
             }
             continue;
         }
+        if shared.queue.is_full(stream) {
+            if !full {
+                full = true;
+                tracing::warn!(
+                    stream,
+                    "So many pieces of this stream wait to be read that no more are listed for now."
+                );
+            }
+            if shared.cancel.wait(HELD_PAUSE).is_err() {
+                return;
+            }
+            continue;
+        }
         let wait = match discover(shared, stream) {
             Ok(discovery) => {
                 failures = 0;
+                in_a_row = if discovery.more && discovery.next_ms == 0 { in_a_row + 1 } else { 0 };
                 match take_up(shared, stream, &discovery) {
+                    Ok(()) if in_a_row > IN_A_ROW => {
+                        if in_a_row == IN_A_ROW + 1 {
+                            tracing::info!(
+                                stream,
+                                listings = IN_A_ROW,
+                                "The plugin goes on listing, and is asked for more at most twenty times a second."
+                            );
+                        }
+                        LEAST_PAUSE
+                    }
                     Ok(()) if discovery.more => Duration::from_millis(discovery.next_ms),
                     Ok(()) => Duration::from_millis(discovery.next_ms).max(Duration::from_secs(1)),
                     Err(Halt::Stopped) => return,
@@ -72,6 +103,9 @@ fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), H
     let new = shared.patience.attempt(&listing_of(stream), || shared.ledger.discovered(stream, discovery, now_ms()))?;
     // After the commit: a gap is told once, with the state that knows it.
     for (interval, reason) in &discovery.lost {
+        if !shared.plugin.may_tell(stream, reason) {
+            continue;
+        }
         tracing::error!(
             stream,
             from = %utc(interval.start),

@@ -52,7 +52,9 @@ impl Failure {
     pub(super) fn class(&self) -> Class {
         let (kind, retry_after, quota) = match self {
             Self::Guest(GuestError::Answered { kind, retry_after, quota, .. }) => (kind, retry_after, quota),
-            Self::Guest(GuestError::Trapped(_)) | Self::Load(_) => return Class::Retry { slow: None, quota: None },
+            Self::Guest(GuestError::Trapped(_) | GuestError::Contract(_)) | Self::Load(_) => {
+                return Class::Retry { slow: None, quota: None };
+            }
             Self::Halt(_) => return Class::Stop,
         };
         match kind {
@@ -99,6 +101,11 @@ impl Failure {
     /// Whether the service says that the item was there, and that its time has run out.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Guest(GuestError::Answered { kind: ErrorKind::Gone, .. }))
+    }
+
+    /// Whether the plugin itself failed, and neither the service nor the host.
+    pub(super) fn is_of_the_plugin(&self) -> bool {
+        matches!(self, Self::Guest(GuestError::Trapped(_) | GuestError::Contract(_)))
     }
 
     /// Whether it is that the plugin can't be loaded, which has an exit code of its own.

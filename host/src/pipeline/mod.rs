@@ -116,7 +116,7 @@ pub type Summary = BTreeMap<String, (Counts, StreamStatus)>;
 struct Shared {
     plugin: Arc<Plugin>,
     settings: String,
-    /// One for each core, since normalising only computes; readers mostly wait for the network, and there are more of them.
+    /// About one for each core, since normalising only computes; readers mostly wait for the network, and there are more of them.
     transformers: Pool<Transformer>,
     client: Client,
     ledger: Arc<Ledger>,
@@ -270,14 +270,14 @@ pub fn run(run: Run) -> Result<(Summary, bool), RunError> {
         );
     }
     let horizons = run.ledger.horizons()?;
-    // Two at least, so that a record on which the plugin hangs doesn't hold up everybody else.
-    let transformers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    // One more than can compute at a time, so that a stream in which the plugin hangs doesn't hold up everybody else.
+    let transformers = std::thread::available_parallelism().map_or(1, usize::from) + 1;
     let shared = Arc::new(Shared {
         transformers: Pool::new((0..transformers).map(|_| Transformer::new(run.plugin.clone(), run.settings.clone()))),
         plugin: run.plugin,
         settings: run.settings,
         client: run.client,
-        queue: Queue::default(),
+        queue: Queue::new(run.readers.max(1)),
         in_flight: InFlight::default(),
         budget: Budget::new(run.in_flight_bytes),
         board: Board::new(&names),
@@ -333,7 +333,9 @@ pub fn run(run: Run) -> Result<(Summary, bool), RunError> {
             audiences.entry(&stream.audience).or_default().push(stream.name.clone());
         }
         for streams in audiences.into_values() {
-            for number in 0..run.readers.max(1) {
+            // One stream takes no more than `readers`; the one beyond is for the others.
+            let spare = usize::from(streams.len() > 1);
+            for number in 0..run.readers.max(1) + spare {
                 let (shared, streams, deliveries) = (shared.clone(), streams.clone(), deliveries.clone());
                 start(format!("read {number}"), Box::new(move || reading::run(&shared, &streams, &deliveries)))?;
             }

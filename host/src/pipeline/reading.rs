@@ -14,7 +14,7 @@ use super::troubles::{Spot, What};
 use super::work::Why;
 use super::{Shared, now_ms};
 use crate::claims;
-use crate::guest::{Batch, Chunk, Reject};
+use crate::guest::{Batch, Chunk, Reject, is_json};
 use crate::ledger::{Claim, Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
 use crate::times::utc;
 
@@ -131,9 +131,16 @@ impl Worker<'_> {
             Counts { records: lines.len() as u64, duplicates: (lines.len() - keys.len()) as u64, ..Counts::default() };
         let batch = if counts.duplicates == 0 { None } else { Some(only_new(&lines, &new)) };
         let batch = batch.unwrap_or(chunk.batch);
+        let new = batch.count;
+        // What somebody's component hands over as records may be anything.
+        let (batch, refused) = if self.shared.plugin.is_stranger() {
+            without_broken(&pending.split.id, batch)
+        } else {
+            (batch, Vec::new())
+        };
 
         let mut events = Vec::new();
-        let mut dead_letters = Vec::new();
+        let mut dead_letters = refused;
         let mut unknown = Vec::new();
         let mut without_event = 0;
         if self.shared.wants_events.contains(stream) && batch.count > 0 {
@@ -141,7 +148,7 @@ impl Worker<'_> {
             let normalise = |transformer: &mut Transformer| transformer.process(stream, split, &batch, now_ms());
             let output = match &mut self.careful {
                 Some(careful) => normalise(careful),
-                None => self.shared.transformers.with(normalise),
+                None => self.shared.transformers.with(stream, normalise),
             };
             let output = match output {
                 Ok(output) => output,
@@ -152,14 +159,14 @@ impl Worker<'_> {
                 }
             };
             counts.events = u64::from(output.batch.count);
-            counts.rejected = output.rejects.len() as u64;
             counts.filtered = u64::from(output.filtered);
-            without_event = counts.rejected + counts.filtered;
-            dead_letters = letters(&pending.split.id, &batch, output.rejects);
+            without_event = counts.filtered;
+            dead_letters.extend(letters(&pending.split.id, &batch, output.rejects));
             events = output.batch.data;
             unknown = output.unknown;
         }
-        counts.delivered = u64::from(batch.count) - without_event;
+        counts.rejected = dead_letters.len() as u64;
+        counts.delivered = u64::from(new) - counts.rejected - without_event;
         let raw = if self.shared.wants_raw.contains(stream) { self.wrap(stream, &batch) } else { Vec::new() };
         let progress = if done { Progress::Done } else { Progress::Resume(chunk.resume) };
         // From here on the lines that it has become take the room of the records.
@@ -206,6 +213,9 @@ impl Worker<'_> {
 
     fn failed(&mut self, mut pending: PendingSplit, error: Failure) {
         let (stream, id) = (pending.split.stream.clone(), pending.split.id.clone());
+        if error.is_of_the_plugin() {
+            self.shared.queue.plugin_failed(&stream);
+        }
         let class = error.class();
         let mut closed = Duration::ZERO;
         let (wait, restart) = match &class {
@@ -342,6 +352,28 @@ fn only_new(lines: &[&[u8]], new: &[bool]) -> Batch {
     batch
 }
 
+/// Takes the lines out of a batch that are no JSON: they become dead letters, and nothing else of them is delivered.
+fn without_broken(split: &str, batch: Batch) -> (Batch, Vec<DeadLetter>) {
+    let (mut whole, mut refused) = (Batch { count: 0, data: Vec::new() }, Vec::new());
+    for (position, line) in (0..).zip(lines(&batch.data)) {
+        if is_json(line) {
+            whole.data.extend_from_slice(line);
+            whole.data.push(b'\n');
+            whole.count += 1;
+        } else {
+            refused.push(DeadLetter {
+                sink: None,
+                split: split.to_owned(),
+                position,
+                raw: line.to_vec(),
+                code: "invalid-json".to_owned(),
+                message: "The plugin handed over a record that is no JSON text in UTF-8.".to_owned(),
+            });
+        }
+    }
+    if refused.is_empty() { (batch, refused) } else { (whole, refused) }
+}
+
 fn letters(split: &str, batch: &Batch, rejects: Vec<Reject>) -> Vec<DeadLetter> {
     if rejects.is_empty() {
         return Vec::new();
@@ -381,6 +413,15 @@ mod tests {
         let reject = Reject { index: 1, code: "not-json".to_owned(), message: "no".to_owned() };
         let letters = letters("s", &batch("a\nb\n"), vec![reject]);
         assert_eq!((letters[0].position, letters[0].raw.as_slice()), (1, b"b".as_slice()));
+    }
+
+    #[test]
+    fn only_lines_of_json_go_on() {
+        let (whole, refused) = without_broken("s", batch("{}\n{\n[1]\n"));
+        assert_eq!((whole.count, whole.data.as_slice()), (2, b"{}\n[1]\n".as_slice()));
+        assert_eq!((refused.len(), refused[0].position, refused[0].raw.as_slice()), (1, 1, b"{".as_slice()));
+        let (whole, refused) = without_broken("s", batch("{}\n{}\n"));
+        assert_eq!((whole.count, refused.len()), (2, 0));
     }
 
     #[test]

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn what_comes_after_all_have_settled_is_for_the_next_run() {
         let board = Board::new(&["a".to_owned(), "b".to_owned()]);
-        let queue = Queue::default();
+        let queue = Queue::new(1);
         board.listed("a", false);
         assert!(!board.all_settled(&queue), "b hasn't caught up");
         board.blocked("b", Doing::Listing, "no permission");

@@ -1,6 +1,7 @@
 //! The queue of splits that wait to be read: the oldest first, those that failed after their pause.
 //!
-//! The invariant: from `add` to `finished` a split is either waiting or taken, at every moment that anybody can look.
+//! The invariants: from `add` to `finished` a split is either waiting or taken, at every moment that anybody can look; no
+//! stream has all readers, and one in which the plugin itself fails has one, more and more slowly.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use super::claims::HELD_AFTER;
 use super::now_ms;
+use super::reading::pause;
 use super::status::SPLIT_PATIENCE;
-use crate::claims::{LONGEST_WAIT, is_due};
+use crate::claims::{LONGEST_WAIT, is_due, not_before};
 use crate::clock::real;
 use crate::http::Cancel;
 use crate::ledger::PendingSplit;
@@ -70,12 +72,29 @@ pub struct HeldPieces {
     pub reason: String,
 }
 
+/// More splits of a stream, or more bytes of them, don't wait in memory: it isn't listed until some are read.
+const WAITING: usize = 100_000;
+const WAITING_BYTES: usize = 64 << 20;
+
+/// So many failures of the plugin in a row cost no pause beyond each split's own.
+const FREE_FAILURES: u32 = 3;
+
+/// What the plugin's own failures mean for a stream.
+struct Failing {
+    /// Splits on which it failed in a row.
+    splits: u32,
+    /// When the next split may be taken, in milliseconds since 1970.
+    until: u64,
+}
+
 #[derive(Default)]
 struct Splits {
     waiting: BTreeMap<Place, Waiting>,
     /// Being read now: stream and id. With a split that was listed anew meanwhile, in another form.
     taken: HashMap<(String, String), Option<PendingSplit>>,
     held: HashMap<String, Hold>,
+    /// Streams in which the plugin itself failed on the last splits.
+    failing: HashMap<String, Failing>,
 }
 
 impl Splits {
@@ -84,10 +103,22 @@ impl Splits {
         self.waiting.insert(place, Waiting { pending, tried });
     }
 
+    /// Whether a stream may have one more of its splits read now.
+    fn has_turn(&self, stream: &str, share: usize, now: u64) -> bool {
+        let share = match self.failing.get(stream) {
+            Some(failing) if !is_due(failing.until, now, LONGEST_WAIT) => return false,
+            Some(_) => 1,
+            None => share,
+        };
+        // What is taken is at most as much as there are readers.
+        self.taken.keys().filter(|(taken, _)| taken == stream).count() < share
+    }
+
     /// The next split of one of the streams that may be read now.
-    fn next(&self, streams: &[String], now: u64) -> Option<Place> {
+    fn next(&self, streams: &[String], share: usize, now: u64) -> Option<Place> {
+        let turns: Vec<&String> = streams.iter().filter(|stream| self.has_turn(stream, share, now)).collect();
         let is_ready = |stream: &String, waiting: &Waiting| {
-            is_due(waiting.pending.not_before, now, LONGEST_WAIT) && streams.contains(stream)
+            is_due(waiting.pending.not_before, now, LONGEST_WAIT) && turns.contains(&stream)
         };
         let first = self.waiting.iter().find(|((_, stream, _), waiting)| {
             is_ready(stream, waiting)
@@ -105,13 +136,19 @@ impl Splits {
 }
 
 /// The queue.
-#[derive(Default)]
 pub(super) struct Queue {
     splits: Mutex<Splits>,
     changed: Condvar,
+    /// How many splits of one stream are read at a time.
+    share: usize,
 }
 
 impl Queue {
+    /// A queue of which each stream gets so many splits at a time.
+    pub(super) fn new(share: usize) -> Self {
+        Self { splits: Mutex::default(), changed: Condvar::new(), share }
+    }
+
     /// Adds a split, in place of one of the same id: of one that is being read, once that has failed.
     pub(super) fn add(&self, pending: PendingSplit) {
         let mut splits = self.lock();
@@ -133,7 +170,7 @@ impl Queue {
                 return None;
             }
             let now = now_ms();
-            if let Some(place) = splits.next(streams, now) {
+            if let Some(place) = splits.next(streams, self.share, now) {
                 let waiting = splits.waiting.remove(&place)?;
                 if let Some(hold) = splits.held.get_mut(&place.1) {
                     hold.next = now + HELD_MS;
@@ -189,8 +226,37 @@ impl Queue {
 
     /// A split is read to its end, or lost.
     pub(super) fn finished(&self, stream: &str, id: &str) {
-        self.lock().taken.remove(&(stream.to_owned(), id.to_owned()));
+        let mut splits = self.lock();
+        splits.taken.remove(&(stream.to_owned(), id.to_owned()));
+        splits.failing.remove(stream);
+        drop(splits);
         self.changed.notify_all();
+    }
+
+    /// The plugin itself failed on a split. After some in a row, each further one costs the stream a pause.
+    pub(super) fn plugin_failed(&self, stream: &str) {
+        let mut splits = self.lock();
+        let failing = splits.failing.entry(stream.to_owned()).or_insert(Failing { splits: 0, until: 0 });
+        failing.splits += 1;
+        if let Some(beyond) = failing.splits.checked_sub(FREE_FAILURES).filter(|beyond| *beyond > 0) {
+            failing.until = not_before(now_ms(), pause(beyond), None);
+        }
+    }
+
+    /// Whether so many splits of a stream wait that no more are to be listed.
+    pub(super) fn is_full(&self, stream: &str) -> bool {
+        let splits = self.lock();
+        // Few splits can't be many bytes: each is bounded.
+        if splits.waiting.len() < WAITING / 1000 {
+            return false;
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for (_, waiting) in splits.waiting.iter().filter(|((_, name, _), _)| name == stream) {
+            let pending = &waiting.pending;
+            count += 1;
+            bytes += pending.split.payload.len() + pending.resume.as_ref().map_or(0, String::len);
+        }
+        count >= WAITING || bytes >= WAITING_BYTES
     }
 
     /// How many splits of a stream are not read to their end.
@@ -264,69 +330,57 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::guest::Split;
-    use crate::ledger::Claim;
 
-    fn pending(id: &str, arrival: u64, answers: u32) -> PendingSplit {
+    fn pending(stream: &str, id: u64, payload: usize) -> PendingSplit {
         let split = Split {
-            id: id.to_owned(),
-            stream: "s".to_owned(),
-            payload: String::new(),
-            arrival,
-            expires: Some(arrival + 100),
+            id: id.to_string(),
+            stream: stream.to_owned(),
+            payload: "p".repeat(payload),
+            arrival: id,
+            expires: None,
         };
-        let claim = Claim { answers, first: 5, code: "404".to_owned(), reason: "It isn't there.".to_owned() };
-        PendingSplit { claim: (answers > 0).then_some(claim), ..PendingSplit::new(split) }
+        PendingSplit { split, resume: None, attempts: 0, not_before: 0, claim: None }
     }
 
-    fn take(queue: &Queue) -> PendingSplit {
-        queue.take(&["s".to_owned()], &Cancel::new()).unwrap()
-    }
-
-    #[test]
-    fn a_split_that_is_put_back_is_never_out_of_sight() {
-        let queue = Queue::default();
-        queue.add(pending("a", 1, 0));
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..20_000 {
-                    let taken = take(&queue);
-                    queue.put_back(taken);
-                }
-                done.store(true, std::sync::atomic::Ordering::Relaxed);
-            });
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                assert_eq!(queue.open("s"), 1);
-            }
-        });
+    fn names(streams: &[&str]) -> Vec<String> {
+        streams.iter().map(|stream| (*stream).to_owned()).collect()
     }
 
     #[test]
-    fn a_run_waits_for_what_it_did_not_ask_for_yet() {
-        let queue = Queue::default();
-        queue.add(pending("a", 1, HELD_AFTER));
-        assert!(!queue.is_settled("s"), "it may be there now");
-        let taken = take(&queue);
-        assert!(!queue.is_settled("s"));
-        queue.put_back(taken);
-        assert!(queue.is_settled("s"));
-        queue.add(pending("b", 2, 0));
-        assert!(!queue.is_settled("s"));
-        let held = queue.held_pieces("s").unwrap();
-        assert_eq!((held.pieces, held.since, held.expires), (1, 5, Some(101)));
+    fn a_stream_with_older_splits_leaves_a_reader_to_the_others() {
+        let queue = Queue::new(2);
+        let cancel = Cancel::new();
+        (0..10).for_each(|id| queue.add(pending("old", id, 0)));
+        queue.add(pending("new", 100, 0));
+        let both = names(&["old", "new"]);
+        let taken: Vec<String> =
+            (0..3).filter_map(|_| queue.take(&both, &cancel)).map(|taken| taken.split.stream).collect();
+        assert_eq!(taken, ["old", "old", "new"]);
     }
 
     #[test]
-    fn what_was_never_asked_for_finds_out_first_whether_a_stream_is_there() {
-        let queue = Queue::default();
-        queue.add(pending("old", 1, HELD_AFTER));
-        queue.add(pending("new", 2, 0));
-        queue.hold("s", Why::Missing);
-        assert!(!queue.is_blocked("s"));
-        queue.find_out_at_once("s");
-        assert_eq!(take(&queue).split.id, "new");
-        queue.find_out_at_once("s");
-        assert_eq!(take(&queue).split.id, "old");
-        assert!(queue.release("s") && !queue.release("s"));
+    fn a_stream_in_which_the_plugin_fails_is_read_one_split_at_a_time_and_then_slowly() {
+        let queue = Queue::new(4);
+        let cancel = Cancel::new();
+        (0..10).for_each(|id| queue.add(pending("bad", id, 0)));
+        queue.plugin_failed("bad");
+        let first = queue.take(&names(&["bad"]), &cancel).unwrap();
+        assert!(!queue.lock().has_turn("bad", 4, now_ms()), "one at a time");
+        queue.put_back(first);
+        (0..FREE_FAILURES).for_each(|_| queue.plugin_failed("bad"));
+        assert!(!queue.lock().has_turn("bad", 4, now_ms()), "after a pause");
+        assert!(queue.lock().has_turn("bad", 4, now_ms() + 10_000));
+        assert!(queue.lock().has_turn("good", 4, now_ms()));
+        queue.finished("bad", "0");
+        assert!(queue.lock().has_turn("bad", 4, now_ms()), "one that is read ends it");
+    }
+
+    #[test]
+    fn a_stream_whose_splits_are_many_or_large_is_full() {
+        let queue = Queue::new(1);
+        (0..WAITING as u64).for_each(|id| queue.add(pending("many", id, 0)));
+        (0..300).for_each(|id| queue.add(pending("large", id, 256 << 10)));
+        assert!(queue.is_full("many") && queue.is_full("large"));
+        assert!(!queue.is_full("other"));
     }
 }

@@ -62,6 +62,8 @@ pub(super) fn store(
     found: &[Unknown],
     now_ms: u64,
 ) -> rusqlite::Result<()> {
+    // Counted once: a chunk can hold a thousand of them.
+    let mut rows = None;
     for Unknown { kind, place, name, count, sample } in found {
         let kind = kind_name(*kind);
         let known = transaction
@@ -70,13 +72,21 @@ pub(super) fn store(
                  WHERE stream = ?1 AND kind = ?2 AND place = ?3 AND name = ?4",
             )?
             .execute(params![stream, kind, place, name, count, signed(now_ms)])?;
-        if known == 0 {
+        if known > 0 {
+            continue;
+        }
+        let there = match rows {
+            Some(there) => there,
+            None => transaction
+                .prepare_cached("SELECT count(*) FROM drift WHERE stream = ?1")?
+                .query_row([stream], |row| row.get::<_, i64>(0))?,
+        };
+        rows = Some(there);
+        if there < MAX_ROWS {
             transaction
-                .prepare_cached(
-                    "INSERT INTO drift SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7
-                     WHERE (SELECT count(*) FROM drift WHERE stream = ?1) < ?8",
-                )?
-                .execute(params![stream, kind, place, name, count, signed(now_ms), sample, MAX_ROWS])?;
+                .prepare_cached("INSERT INTO drift VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)")?
+                .execute(params![stream, kind, place, name, count, signed(now_ms), sample])?;
+            rows = Some(there + 1);
         }
     }
     Ok(())

@@ -270,18 +270,23 @@ impl log::Host for GuestState {
             log::Level::Warn => tracing::enabled!(target: "plugin", tracing::Level::WARN),
             log::Level::Error => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
         };
-        let mut line = if wanted { readable(&message, LOG_BYTES) } else { return Ok(()) };
         // The host says the stream itself.
-        for (name, value) in fields.iter().filter(|(name, _)| name != "stream").take(LOG_FIELDS) {
+        let fields: Vec<&(String, String)> =
+            fields.iter().filter(|(name, _)| name != "stream").take(LOG_FIELDS).collect();
+        let bytes = fields.iter().map(|(name, value)| name.len().min(WORD_BYTES) + value.len().min(LOG_BYTES / 4));
+        let bytes = message.len().min(LOG_BYTES) + bytes.sum::<usize>();
+        // First, since a line that is dropped is to cost nothing.
+        if !wanted || !self.lines.allow(&self.stream, bytes) {
+            return Ok(());
+        }
+        let mut line = readable(&message, LOG_BYTES);
+        for (name, value) in fields {
             line.push(' ');
             line.push_str(&readable(name, WORD_BYTES));
             line.push('=');
             line.push_str(&readable(value, LOG_BYTES / 4));
         }
         let stream = self.stream.as_str();
-        if !self.lines.allow(stream, line.len()) {
-            return Ok(());
-        }
         match level {
             log::Level::Trace => tracing::trace!(target: "plugin", stream, "{line}"),
             log::Level::Debug => tracing::debug!(target: "plugin", stream, "{line}"),

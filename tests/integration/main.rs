@@ -13,6 +13,7 @@ mod exit_codes;
 mod failing_receiver;
 mod failing_sink;
 mod harness;
+mod hostile;
 mod killing;
 mod limits;
 mod lost;

@@ -153,14 +153,17 @@ impl FeedMachine {
         open.start >= self.service_now().saturating_sub(LAST_REACH) && self.now.saturating_sub(open.at) < PAGE_LIFE
     }
 
-    /// The service's clock, as far as it is known.
+    /// The service's clock, as far as two answers agree on it; until they do, the smaller of that and what the last one told,
+    /// unless that is a day away.
     fn service_now(&self) -> u64 {
-        self.now.saturating_add_signed(self.state.skew_ms)
+        let State { skew_ms, told_ms, .. } = self.state;
+        let told = (told_ms < skew_ms && skew_ms.abs_diff(told_ms) <= DAY).then_some(told_ms);
+        self.now.saturating_add_signed(told.unwrap_or(skew_ms))
     }
 
-    /// How far a window may reach, whatever the service says.
-    fn latest(&self) -> u64 {
-        self.now.saturating_add(clock::SLACK)
+    /// Up to when anything is listed: the service's clock, but never much beyond now, whatever the service says.
+    fn listable(&self) -> u64 {
+        self.service_now().min(self.now.saturating_add(clock::SLACK))
     }
 
     fn done(&mut self, more: bool) -> Step<Discovery> {
@@ -253,7 +256,7 @@ impl FeedMachine {
         let listed = Interval { start: window.start, end: known_until };
         if listed.end > listed.start {
             self.coverage.push(listed);
-            self.state.passes.listed(listed, self.service_now());
+            self.state.passes.listed(listed, self.listable());
         }
         if self.pass.is_some() {
             self.state.pass_pause = None;
@@ -264,7 +267,7 @@ impl FeedMachine {
             self.state.watermark = Some(self.state.watermark.unwrap_or(0).max(listed.end));
         }
         // Behind by less than a poll: the next one takes it.
-        if known_until == window.end && window.end.saturating_add(self.poll) <= self.service_now() {
+        if known_until == window.end && window.end.saturating_add(self.poll) <= self.listable() {
             return self.done(true);
         }
         self.state.live_at = Some(self.now);

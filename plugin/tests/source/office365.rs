@@ -332,6 +332,41 @@ fn a_clock_that_is_ahead_does_not_move_the_watermark_past_the_services() {
 }
 
 #[test]
+fn one_answer_with_a_far_date_moves_nothing() {
+    let before = json!({"v": 1, "enabled_at": NOW, "watermark": NOW - HOUR, "live_at": NOW - HOUR}).to_string();
+    for date in ["Wed, 09 Dec 2026 20:28:52 GMT", "Thu, 19 Nov 2026 20:28:52 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        let mut script = Script::of([none().with("Date", date)]);
+        let found = discover(&mut script, STREAM, Some(&before), NOW).unwrap();
+        assert!(state(&found.state)["watermark"].as_u64().unwrap() <= NOW && found.sealed.unwrap() <= NOW, "{date}");
+        assert!(found.coverage.iter().all(|stretch| stretch.end <= NOW) && found.lost.is_empty());
+        // The next answer is right, and everything is as it was.
+        let later = NOW + 3 * MINUTE;
+        let mut script = Script::of([none().with("Date", "Sun, 29 Nov 2026 20:31:52 GMT")]);
+        let found = discover(&mut script, STREAM, Some(&found.state), later).unwrap();
+        assert_eq!(state(&found.state)["watermark"], json!(later), "{date}");
+        assert_eq!((state(&found.state).get("skew_ms"), state(&found.state).get("told_ms")), (None, None));
+        assert!(
+            script.urls()[0].contains("endTime=2026-11-29T20:31:52") && found.lost.is_empty(),
+            "{}",
+            script.urls()[0]
+        );
+    }
+}
+
+#[test]
+fn a_state_from_beyond_now_is_taken_back() {
+    let ahead = NOW + 10 * DAY;
+    let before = json!({
+        "v": 1, "enabled_at": ahead, "watermark": ahead, "live_at": ahead, "start": {"at": ahead}, "passes": {"3600000": ahead},
+    });
+    let mut script = Script::of([enabled(), none()]);
+    let found = discover(&mut script, STREAM, Some(&before.to_string()), NOW).unwrap();
+    assert!(state(&found.state)["watermark"].as_u64().unwrap() <= NOW + MINUTE && found.lost.is_empty());
+    assert!(found.sealed.unwrap() <= NOW + MINUTE);
+    assert!(script.urls()[1].contains("endTime=2026-11-29T20:28:52"), "it goes on from now: {}", script.urls()[1]);
+}
+
+#[test]
 fn refusals_become_the_right_errors() {
     use ErrorKind::*;
     for (reply, kind, code, word) in [

@@ -30,7 +30,7 @@ impl FeedMachine {
     /// Whether a pass has something to list.
     pub(super) fn pass_is_due(&self) -> bool {
         let waiting = self.state.pass_pause.as_ref().is_some_and(|pause| pause.until > self.now);
-        !waiting && (self.state.pass_window.is_some() || self.state.passes.due(self.service_now(), WIDEST).is_some())
+        !waiting && (self.state.pass_window.is_some() || self.state.passes.due(self.listable(), WIDEST).is_some())
     }
 
     /// Keeps the window of this call with its next page.
@@ -64,12 +64,17 @@ impl FeedMachine {
         self.done(false)
     }
 
+    /// Where a stream that was never listed begins: one answer alone doesn't put it further back.
+    fn first(&self) -> u64 {
+        self.now.saturating_add_signed(self.state.skew_ms).saturating_sub(self.lookback)
+    }
+
     /// Chooses the lane and its window and asks for the first page, or goes on with the window of the state.
     pub(super) fn list_window(&mut self) -> Step<Discovery> {
         let now = self.service_now();
         self.window_skew = self.state.skew_ms;
         let floor = clock::whole_second(now.saturating_sub(REACH));
-        let mut watermark = self.state.watermark.unwrap_or_else(|| now.saturating_sub(self.lookback));
+        let mut watermark = self.state.watermark.unwrap_or_else(|| self.first());
         if watermark < floor {
             if self.state.watermark.is_some() {
                 self.lost.push((
@@ -104,7 +109,7 @@ impl FeedMachine {
             return self.go_on(open);
         }
         let start = clock::whole_second(watermark.saturating_sub(self.overlap).max(floor));
-        let end = clock::whole_second(now.min(self.latest())).min(start.saturating_add(self.widest(start)));
+        let end = clock::whole_second(self.listable()).min(start.saturating_add(self.widest(start)));
         if end <= start {
             if watermark > now + MINUTE {
                 self.notes.push(note(
@@ -133,14 +138,14 @@ impl FeedMachine {
             self.pass = Some(age);
             return self.go_on(window);
         }
-        let Some(due) = self.state.passes.due(self.service_now(), WIDEST) else { return self.done(false) };
+        let Some(due) = self.state.passes.due(self.listable(), WIDEST) else { return self.done(false) };
         if self.pass.is_some_and(|age| age != due.age) {
             // What this call found is of one pass.
             return self.done(true);
         }
         self.pass = Some(due.age);
         let Interval { start, end } = due.stretch;
-        let end = end.min(start.saturating_add(self.widest(start))).min(clock::whole_second(self.latest()));
+        let end = end.min(start.saturating_add(self.widest(start)));
         self.window = Some(Window { start, end, known_until: None, page: None, splits_before: self.splits.len() });
         self.ask()
     }

@@ -39,8 +39,6 @@ pub(super) struct Target {
     /// The address without what could be secret, for people.
     place: String,
     headers: HeaderMap,
-    /// What must not be shown, should the service send it back.
-    secrets: Vec<String>,
     encoding: HttpEncoding,
     compression: Compression,
 }

@@ -28,6 +28,8 @@ pub(super) struct Connection {
     pub(super) streams: Vec<StreamDescription>,
     pub(super) client: Client,
     pub(super) cancel: Cancel,
+    /// Whether a token was issued.
+    logged_in: bool,
     tenant: String,
 }
 
@@ -96,7 +98,7 @@ impl Connection {
                 format!("There is no quota {name:?}. The quotas are: {}.", names.join(", ")),
             ));
         }
-        refuse_early(&tokens, &streams)?;
+        let logged_in = refuse_early(&tokens, &streams)?;
         http.tokens = Arc::new(tokens);
         let client = Client::new(http)?;
         let settings = settings(config, &tenant_id, &endpoints);
@@ -104,7 +106,7 @@ impl Connection {
             let (global, limits) = (global.clone(), guest_limits(config));
             Box::new(move || super::plugin::load_interruptible(&global, limits).map(Arc::new))
         };
-        Ok(Self { plugin, interruptible, settings, streams, client, cancel, tenant: tenant_id })
+        Ok(Self { plugin, interruptible, settings, streams, client, cancel, logged_in, tenant: tenant_id })
     }
 
     /// Collects into the configured sinks. Says what the run did, by stream and by sink.
@@ -116,7 +118,7 @@ impl Connection {
         let sinks = config.sinks.iter().map(sinks::open).collect::<Result<Vec<_>, _>>()?;
         let names: Vec<String> = sinks.iter().map(|output| output.sink.name().to_owned()).collect();
         let before = ledger.sink_marks()?;
-        let client = self.client.clone();
+        let (client, logged_in) = (self.client.clone(), self.logged_in);
         let run = Run {
             plugin: self.plugin,
             settings: self.settings,
@@ -139,8 +141,8 @@ impl Connection {
             Some(before) => mark.since(before),
             None => mark,
         });
-        let was_answered = !client.stats().answers.is_empty();
-        Ok(Collected { summary, sinks: marks.collect(), was_answered, stopped })
+        let logged_in = logged_in || !client.stats().answers.is_empty();
+        Ok(Collected { summary, sinks: marks.collect(), logged_in, stopped })
     }
 }
 
@@ -148,8 +150,8 @@ impl Connection {
 pub(super) struct Collected {
     pub(super) summary: Summary,
     pub(super) sinks: Vec<SinkMark>,
-    /// Whether a service has answered at all, with whatever.
-    pub(super) was_answered: bool,
+    /// Whether it could log in: it had a token, or a service has answered.
+    pub(super) logged_in: bool,
     /// Whether it was stopped from outside.
     pub(super) stopped: bool,
 }
@@ -267,17 +269,18 @@ pub(super) fn guest_limits(config: &Config) -> GuestLimits {
 }
 
 /// Fails if Entra ID refuses the credentials for every audience: nothing could be collected. A refusal for one of them is
-/// left to its streams, and a login service that can't be reached is waited for.
-fn refuse_early(tokens: &TokenSource, streams: &[StreamDescription]) -> Result<(), Failure> {
+/// left to its streams, and a login service that can't be reached is waited for. Whether a token was issued.
+fn refuse_early(tokens: &TokenSource, streams: &[StreamDescription]) -> Result<bool, Failure> {
     let audiences: BTreeSet<&str> = streams.iter().map(|stream| stream.audience.as_str()).collect();
     let mut refused = None;
     for audience in audiences {
         match tokens.token(audience) {
             Err(error) if !passes(&error) => refused = Some(error),
-            _ => return Ok(()),
+            Err(_) => return Ok(false),
+            Ok(_) => return Ok(true),
         }
     }
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    refused.map_or(Ok(false), |error| Err(error.into()))
 }
 
 /// Reads the client secret, each time from where the configuration says.

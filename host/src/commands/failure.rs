@@ -41,7 +41,7 @@ Exit codes:
    3  normalize rejected records; dead-letters replay did not deliver all of its letters
    4  the plugin can't be loaded, or failed
    5  run --until-caught-up ended with streams that are blocked, held or not read to their end, or
-      lost something in this run; any run that was stopped before a service had answered.
+      lost something in this run; any run that was stopped before it could log in.
       A run without --until-caught-up that a signal ends tells of both and exits with 0
    6  a sink can't be written to, its disk is full, or the dead letters are
    7  the data directory can't be used, or another process uses it

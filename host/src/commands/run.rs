@@ -36,7 +36,7 @@ impl Run {
             other => other?,
         };
         tracing::info!(streams = connection.streams.len(), data_dir = %config.data_dir.display(), "Collecting.");
-        let Collected { summary, sinks, was_answered, stopped } = connection.collect(&config, self.until_caught_up)?;
+        let Collected { summary, sinks, logged_in, stopped } = connection.collect(&config, self.until_caught_up)?;
         eprint!("{}\n{}", table(&summary), sink_table(&sinks));
         if summary.values().any(|(_, status)| status.unknown > 0) {
             eprintln!(
@@ -48,8 +48,8 @@ impl Run {
         for sentence in lost.iter().chain(&troubles) {
             eprintln!("m365-pipe: {sentence}");
         }
-        if stopped && !was_answered {
-            return Err(nothing_collected("before any service had answered"));
+        if stopped && !logged_in {
+            return Err(nothing_collected("before it could log in"));
         }
         let behind = stopped && self.until_caught_up && !all_caught_up(&summary);
         if behind {

@@ -37,7 +37,7 @@ pub(super) enum Class {
     Retry { slow: Option<Duration>, quota: Option<String> },
     /// Forget how far it had come and start again.
     Restart,
-    /// The service says that it isn't there. One such answer is a claim; the verdict is `claims`'.
+    /// The service says that it isn't there. One such answer is a claim; the verdict is `missing`'s.
     Missing,
     /// Somebody has to mend something.
     Blocked,
@@ -52,10 +52,9 @@ impl Failure {
     pub(super) fn class(&self) -> Class {
         let (kind, retry_after, quota) = match self {
             Self::Guest(GuestError::Answered { kind, retry_after, quota, .. }) => (kind, retry_after, quota),
-            Self::Guest(GuestError::Trapped(_) | GuestError::Contract(_)) | Self::Load(_) => {
-                return Class::Retry { slow: None, quota: None };
-            }
             Self::Halt(_) => return Class::Stop,
+            // The plugin itself failed, or can't be loaded.
+            Self::Guest(_) | Self::Load(_) => return Class::Retry { slow: None, quota: None },
         };
         match kind {
             ErrorKind::RateLimited => Class::Retry { slow: *retry_after, quota: quota.clone() },

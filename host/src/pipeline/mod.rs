@@ -5,13 +5,13 @@
 //! key and a split's progress remembered. Everything before it may happen again.
 
 mod budget;
-mod claims;
 mod dedup;
 mod delivery;
 mod discovery;
 mod drift;
 mod failures;
 mod gap_events;
+mod missing;
 mod outputs;
 mod patience;
 mod pool;
@@ -41,9 +41,9 @@ pub use transformer::Transformer;
 pub use work::HeldPieces;
 
 use budget::Budget;
-use claims::Claims;
 use dedup::InFlight;
 use failures::Failure;
+use missing::Claims;
 use outputs::Outputs;
 use patience::Patience;
 use pool::Pool;

@@ -4,9 +4,9 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::claims::{Answer, Verdict};
 use super::delivery::Delivery;
 use super::failures::{Class, Failure};
+use super::missing::{Answer, Verdict};
 use super::patience::Halt;
 use super::status::Doing;
 use super::transformer::{Transformer, lines};

@@ -367,7 +367,7 @@ impl Line {
         let since = utc(self.since);
         let lasted = (self.level == Level::INFO).then(|| long(now_ms().saturating_sub(self.since)));
         let times = (self.times > 1).then_some(self.times);
-        let retry_in_s = self.retry_in.map(|wait| wait.as_secs()).filter(|_| self.level != Level::INFO);
+        let retry_in_s = self.retry_in.map(|wait| wait.as_secs().max(1)).filter(|_| self.level != Level::INFO);
         let data_at_risk_in = self.left.map(|left| if left == 0 { "now".to_owned() } else { long(left) });
         macro_rules! line {
             ($level:ident) => {

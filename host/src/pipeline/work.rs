@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::claims::HELD_AFTER;
+use super::missing::HELD_AFTER;
 use super::now_ms;
 use super::reading::pause;
 use super::status::SPLIT_PATIENCE;

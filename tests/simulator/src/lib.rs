@@ -33,6 +33,7 @@ mod manage;
 pub mod misbehaviour;
 mod options;
 mod quota;
+mod replacements;
 mod request;
 mod scenarios;
 mod server;

@@ -22,9 +22,10 @@ use crate::connection::{Manner, connection};
 use crate::kit::rules::Rules;
 use crate::kit::verdict;
 use crate::manage::Subscriptions;
-use crate::misbehaviour::{Rows, What, When};
-use crate::options::{Injection, Instead, Options};
+use crate::misbehaviour::What;
+use crate::options::{Instead, Options};
 use crate::quota::Windows;
+use crate::replacements::Replacements;
 use crate::request::Request;
 use crate::streams::STREAMS;
 use crate::tally::{RequestLine, Tally};
@@ -57,12 +58,7 @@ pub(crate) struct Tenant {
     pub(crate) tally: Arc<Tally>,
     pub(crate) rules: Rules,
     numbers: AtomicU64,
-    /// How often each injection's part was asked for.
-    injected: Vec<AtomicU64>,
-    /// How often each trouble's requests came.
-    troubled: Vec<AtomicU64>,
-    /// How many requests in a row went wrong by chance.
-    rows: Rows,
+    replacements: Replacements,
     /// Which changes have been made.
     changed: Vec<AtomicBool>,
     /// Tokens from before this second are no longer good.
@@ -82,9 +78,7 @@ impl Tenant {
             subscriptions: Subscriptions::new(options.subscribed),
             tally: Arc::new(Tally::new(shelves.iter().map(|shelf| shelf.len + shelf.broken))),
             numbers: AtomicU64::new(0),
-            injected: options.faults.injections.iter().map(|_| AtomicU64::new(0)).collect(),
-            troubled: options.misbehaviour.troubles.iter().map(|_| AtomicU64::new(0)).collect(),
-            rows: Rows::default(),
+            replacements: Replacements::new(&options),
             changed: flags(),
             revoked_before: AtomicI64::new(i64::MIN),
             shelves,
@@ -177,44 +171,10 @@ impl Tenant {
         }
     }
 
-    /// The first injection that fits this request now.
-    fn injection(&self, request: &Request) -> Option<&Injection> {
-        let path = request.path_and_query();
-        self.options.faults.injections.iter().zip(&self.injected).find_map(|(injection, count)| {
-            if !path.contains(&injection.part) {
-                return None;
-            }
-            let before = count.fetch_add(1, Relaxed);
-            let from = u64::from(injection.skip);
-            (from..from + u64::from(injection.times)).contains(&before).then_some(injection)
-        })
-    }
-
-    /// The first trouble that this request has now.
-    fn trouble(&self, request: &Request) -> Option<&Instead> {
-        let troubles = &self.options.misbehaviour.troubles;
-        if troubles.is_empty() {
-            return None;
-        }
-        let text = format!("{} {}", request.method, request.path_and_query());
-        let since = self.clock.since_start();
-        let found = troubles.iter().zip(&self.troubled).enumerate().find_map(|(at, (trouble, count))| {
-            if !trouble.on.iter().all(|part| text.contains(part)) {
-                return None;
-            }
-            let nth = count.fetch_add(1, Relaxed);
-            let dice = mix(self.options.seed ^ mix(nth ^ (at as u64) << 48));
-            trouble.when.holds(nth, dice, since).then_some(trouble)
-        });
-        let by_chance = found.is_some_and(|trouble| matches!(trouble.when, When::OneIn(_)));
-        let goes_wrong = self.rows.cut(&text, by_chance) || !by_chance;
-        found.filter(|_| goes_wrong).map(|trouble| &trouble.what)
-    }
-
     /// The answer; none if the connection is to be reset.
     fn respond(&self, request: &Request) -> Option<Response<Body>> {
         let kit = request.path.starts_with("/_kit/");
-        let instead = self.injection(request).map(|injection| &injection.instead).or_else(|| self.trouble(request));
+        let instead = self.replacements.choose(&self.options, request, self.clock.since_start());
         let (answer, flow) = match instead.filter(|_| !kit) {
             None => (self.routed(request), Flow::Whole),
             Some(Instead::CutAfter(bytes)) => (self.routed(request), Flow::CutAfter(*bytes)),

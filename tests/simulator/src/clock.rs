@@ -87,6 +87,22 @@ pub(crate) fn http_date(at: Ticks) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799)))
 }
 
+/// The same in the spelling of RFC 850, which HTTP knew before: `Thursday, 15-Jan-26 12:30:00 GMT`.
+pub(crate) fn old_http_date(at: Ticks) -> String {
+    const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (year, month, day, hour, minute, second, _) = parts(at);
+    let weekday = DAYS[at.div_euclid(86_400 * TICKS_PER_SECOND).rem_euclid(7) as usize];
+    let (month, year) = (MONTHS[usize::from(month - 1)], year.rem_euclid(100));
+    format!("{weekday}, {day:02}-{month}-{year:02} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+/// Reads the value of an HTTP `Date`, in any of the three spellings that RFC 9110 knows.
+pub(crate) fn parse_http_date(text: &str) -> Option<Ticks> {
+    let time = httpdate::parse_http_date(text).ok()?;
+    Some(ticks(time.duration_since(UNIX_EPOCH).ok()?))
+}
+
 /// Year, month, day, hour, minute, second and ticks within the second.
 fn parts(at: Ticks) -> (i64, u8, u8, u8, u8, u8, u32) {
     let second = at.div_euclid(TICKS_PER_SECOND);
@@ -220,6 +236,21 @@ mod tests {
         let mut american = Vec::new();
         write_american(&mut american, parse("2024-09-02T15:24:59").unwrap());
         assert_eq!(american, b"9/2/2024 3:24:59 PM");
+    }
+
+    #[test]
+    fn dates_of_http_come_back_in_both_spellings() {
+        let at = parse("2026-01-15T12:30:05").unwrap();
+        assert_eq!(http_date(at), "Thu, 15 Jan 2026 12:30:05 GMT");
+        assert_eq!(old_http_date(at), "Thursday, 15-Jan-26 12:30:05 GMT");
+        for text in [http_date(at), old_http_date(at)] {
+            assert_eq!(parse_http_date(&text), Some(at), "{text}");
+        }
+        for day in 0..800 {
+            let at = at + day * 86_400 * TICKS_PER_SECOND;
+            assert_eq!(parse_http_date(&old_http_date(at)), Some(at));
+        }
+        assert_eq!(parse_http_date("soon"), None);
     }
 
     #[test]

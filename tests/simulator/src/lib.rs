@@ -47,7 +47,7 @@ mod token;
 mod wire;
 
 pub use kit::verdict::{StreamVerdict, Verdict};
-pub use options::{FAULTS, Faults, Injection, Instead, LegacyAlerts, Options, Quotas};
+pub use options::{FAULTS, Faults, Injection, Instead, LegacyAlerts, Options, Quotas, Wait};
 pub use scenarios::{Ends, SCENARIOS, Scenario, scenario};
 pub use simulator::Simulator;
 pub use tally::{RequestLine, Served, Traffic};

@@ -224,10 +224,30 @@ pub enum Instead {
     },
     /// The real answer, but the connection breaks after this many bytes of its body.
     CutAfter(usize),
+    /// A refusal in the envelope of the API that was asked, which asks to wait.
+    AskToWait {
+        /// HTTP status.
+        status: u16,
+        /// What `Retry-After` says.
+        wait: Wait,
+    },
     /// No answer: the connection is reset.
     Reset,
+    /// No answer: nothing for so long, for real, and then the connection is reset.
+    Silence(Duration),
     /// The real answer, this many bytes of its body at a time with a real pause between them.
     Slow(usize, Duration),
+}
+
+/// The value of a `Retry-After`.
+#[derive(Clone, Copy, Debug)]
+pub enum Wait {
+    /// This text.
+    Text(&'static str),
+    /// A date so many seconds from now, or before now if negative.
+    Date(i64),
+    /// The same in the spelling of RFC 850.
+    OldDate(i64),
 }
 
 /// Names and meanings of the faults that [`Faults::set`] knows.

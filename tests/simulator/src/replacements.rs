@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::misbehaviour::{Rows, When};
+use crate::misbehaviour::Rows;
 use crate::options::{Injection, Instead, Options};
 use crate::request::Request;
 use crate::template::mix;
@@ -14,8 +14,8 @@ use crate::template::mix;
 pub(crate) struct Replacements {
     /// How often each injection's part was asked for.
     injected: Vec<AtomicU64>,
-    /// How often each trouble's requests came.
-    troubled: Vec<AtomicU64>,
+    /// How often each trouble's requests came, and how often they went wrong.
+    troubled: Vec<(AtomicU64, AtomicU64)>,
     /// How many requests in a row went wrong by chance.
     rows: Rows,
 }
@@ -24,7 +24,7 @@ impl Replacements {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             injected: options.faults.injections.iter().map(|_| AtomicU64::new(0)).collect(),
-            troubled: options.misbehaviour.troubles.iter().map(|_| AtomicU64::new(0)).collect(),
+            troubled: options.misbehaviour.troubles.iter().map(|_| Default::default()).collect(),
             rows: Rows::default(),
         }
     }
@@ -56,16 +56,20 @@ impl Replacements {
             return None;
         }
         let text = format!("{} {}", request.method, request.path_and_query());
-        let found = troubles.iter().zip(&self.troubled).enumerate().find_map(|(at, (trouble, count))| {
+        let found = troubles.iter().zip(&self.troubled).enumerate().find_map(|(at, (trouble, (count, struck)))| {
             if !trouble.on.iter().all(|part| text.contains(part)) {
                 return None;
             }
             let nth = count.fetch_add(1, Relaxed);
             let dice = mix(options.seed ^ mix(nth ^ (at as u64) << 48));
-            trouble.when.holds(nth, dice, since).then_some(trouble)
+            trouble.when.holds(nth, struck.load(Relaxed), dice, since).then_some((trouble, struck))
         });
-        let by_chance = found.is_some_and(|trouble| matches!(trouble.when, When::OneIn(_)));
-        let goes_wrong = self.rows.cut(&text, by_chance) || !by_chance;
-        found.filter(|_| goes_wrong).map(|trouble| &trouble.what)
+        if !self.rows.cut(&text, found.map(|(trouble, _)| trouble.when)) {
+            return None;
+        }
+        found.map(|(trouble, struck)| {
+            struck.fetch_add(1, Relaxed);
+            &trouble.what
+        })
     }
 }

@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 
 use crate::answer::{Answer, Body, Completion, Flow, gzip};
 use crate::catalogue::Shelf;
-use crate::clock::{Clock, TICKS_PER_SECOND, http_date, ticks};
+use crate::clock::{Clock, TICKS_PER_SECOND, http_date, old_http_date, ticks};
 use crate::connection::{Manner, connection};
 use crate::kit::rules::Rules;
 use crate::kit::verdict;
 use crate::manage::Subscriptions;
-use crate::misbehaviour::What;
-use crate::options::{Instead, Options};
+use crate::misbehaviour::{What, date_error};
+use crate::options::{Instead, Options, Wait};
 use crate::quota::Windows;
 use crate::replacements::Replacements;
 use crate::request::Request;
@@ -171,8 +171,8 @@ impl Tenant {
         }
     }
 
-    /// The answer; none if the connection is to be reset.
-    fn respond(&self, request: &Request) -> Option<Response<Body>> {
+    /// The answer; or after which time the connection is to be reset.
+    fn respond(&self, request: &Request) -> Result<Response<Body>, Duration> {
         let kit = request.path.starts_with("/_kit/");
         let instead = self.replacements.choose(&self.options, request, self.clock.since_start());
         let (answer, flow) = match instead.filter(|_| !kit) {
@@ -180,11 +180,19 @@ impl Tenant {
             Some(Instead::CutAfter(bytes)) => (self.routed(request), Flow::CutAfter(*bytes)),
             Some(Instead::Slow(bytes, pause)) => (self.routed(request), Flow::Slow(*bytes, *pause)),
             Some(Instead::Answer { status, headers, body }) => {
-                return Some(self.injected(request, *status, headers, body));
+                return Ok(self.injected(request, *status, headers, body));
+            }
+            Some(Instead::AskToWait { status, wait }) => {
+                let (headers, body) = self.asks_to_wait(request, *status, *wait);
+                return Ok(self.injected(request, *status, &headers, &body));
             }
             Some(Instead::Reset) => {
                 self.log(request, 0, "reset", None);
-                return None;
+                return Err(Duration::ZERO);
+            }
+            Some(Instead::Silence(time)) => {
+                self.log(request, 0, "silence", None);
+                return Err(*time);
             }
         };
         if !kit {
@@ -216,7 +224,7 @@ impl Tenant {
                 headers.insert(name, value);
             }
         };
-        set("date", &http_date(self.clock.now()));
+        set("date", &self.date(self.options.misbehaviour.dates.odd_every));
         set("request-id", &request_id);
         if graph {
             set("client-request-id", &client_id);
@@ -228,7 +236,34 @@ impl Tenant {
         for (name, value) in &answer.headers {
             set(name, value);
         }
-        Some(response)
+        Ok(response)
+    }
+
+    /// The `Date` of an answer, which is wrong in one of `odd_every`.
+    fn date(&self, odd_every: u64) -> String {
+        let dice = if odd_every > 0 { mix(self.options.seed ^ mix(self.next_number())) } else { 1 };
+        let odd = odd_every > 0 && dice.is_multiple_of(odd_every);
+        let error = if odd { date_error(mix(dice)).saturating_mul(TICKS_PER_SECOND) } else { 0 };
+        http_date(self.clock.now().saturating_add(error))
+    }
+
+    /// Headers and body of a refusal that asks to wait.
+    fn asks_to_wait(&self, request: &Request, status: u16, wait: Wait) -> (Vec<(String, String)>, String) {
+        let at = |seconds: i64| self.clock.now().saturating_add(seconds.saturating_mul(TICKS_PER_SECOND));
+        let wait = match wait {
+            Wait::Text(text) => text.to_owned(),
+            Wait::Date(seconds) => http_date(at(seconds)),
+            Wait::OldDate(seconds) => old_http_date(at(seconds)),
+        };
+        let code = match (request.path.starts_with("/graph/"), status) {
+            (true, 429) => "TooManyRequests",
+            (true, _) => "UnknownError",
+            (false, 429) => "AF429",
+            (false, _) => "AF50000",
+        };
+        let body = serde_json::json!({ "error": { "code": code, "message": "Please wait and try again." } });
+        let json = "application/json; charset=utf-8".to_owned();
+        (vec![("content-type".to_owned(), json), ("retry-after".to_owned(), wait)], body.to_string())
     }
 
     fn injected(&self, request: &Request, status: u16, headers: &[(String, String)], body: &str) -> Response<Body> {
@@ -236,7 +271,8 @@ impl Tenant {
         self.rules.throttled(self, request, status, headers);
         let mut response = Response::new(Body::new(body.as_bytes().to_vec(), Flow::Whole, None));
         // Every answer of the services carries a date; an injected header of that name replaces it.
-        if let Ok(date) = HeaderValue::try_from(http_date(self.clock.now())) {
+        let date = self.date(self.options.misbehaviour.dates.odd_instead_every);
+        if let Ok(date) = HeaderValue::try_from(date) {
             response.headers_mut().insert("date", date);
         }
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -311,8 +347,9 @@ async fn handle(
         tokio::time::sleep(tenant.options.latency).await;
     }
     match tenant.respond(&request) {
-        Some(response) => response.map(axum::body::Body::new),
-        None => {
+        Ok(response) => response.map(axum::body::Body::new),
+        Err(silence) => {
+            tokio::time::sleep(silence).await;
             // The connection's task ends this one.
             reset.notify_one();
             std::future::pending().await

@@ -8,12 +8,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::answer::Answer;
-use crate::clock::{TICKS_PER_SECOND, Ticks, parse, ticks};
+use crate::clock::{TICKS_PER_SECOND, Ticks, parse, parse_http_date, ticks};
 use crate::request::Request;
 use crate::server::Tenant;
 use crate::streams::STREAMS;
 use crate::tally::lock;
 
+const HOUR: Ticks = 3_600 * TICKS_PER_SECOND;
 const DAY: Ticks = 86_400 * TICKS_PER_SECOND;
 /// Requests that came this long after an API asked to wait were on their way, for real.
 const ON_THEIR_WAY: Duration = Duration::from_millis(100);
@@ -50,6 +51,10 @@ pub(crate) struct Rules {
 
 /// The quota of a request, for the state of `closed`.
 fn quota(request: &Request) -> Option<usize> {
+    // Starts of subscriptions have a limit of their own, and a wait for one of them concerns nothing else.
+    if request.path.ends_with("/subscriptions/start") {
+        return None;
+    }
     match request.path.trim_start_matches('/').split('/').next() {
         Some("manage") => Some(0),
         Some("graph") if request.path.contains("/auditLogs/") => Some(1),
@@ -113,12 +118,9 @@ impl Rules {
         let now = tenant.clock.now();
         self.early(tenant, request, now);
         let wait = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-        let (Some(quota), Some(seconds)) = (quota(request), wait.and_then(|(_, value)| value.parse::<i64>().ok()))
-        else {
-            return;
-        };
+        let (Some(quota), Some(wait)) = (quota(request), wait.and_then(|(_, value)| asked(value, now))) else { return };
         if matches!(status, 429 | 503) {
-            let until = now.saturating_add(seconds.saturating_mul(TICKS_PER_SECOND));
+            let until = now.saturating_add(wait);
             let closed = &mut lock(&self.state).closed[quota];
             // While it is closed, more of these answers go to who was on the way; the time counts from the first.
             if now >= closed.until {
@@ -155,6 +157,18 @@ impl Rules {
     }
 }
 
+/// How long a `Retry-After` asks to wait, as far as it can be read: whole seconds or a date (RFC 9110, section 10.2.3), an hour at
+/// most. Nobody has to obey a longer one, and what is no wait is none.
+fn asked(value: &str, now: Ticks) -> Option<Ticks> {
+    let text = value.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse::<i64>().unwrap_or(i64::MAX).saturating_mul(TICKS_PER_SECOND)
+    } else {
+        parse_http_date(text)?.saturating_sub(now)
+    };
+    Some(wait.min(HOUR)).filter(|wait| *wait > 0)
+}
+
 /// Notes a window of a listing that the service may answer in part only.
 fn window(tenant: &Tenant, request: &Request) {
     let parameters = request.parameters();
@@ -168,5 +182,34 @@ fn window(tenant: &Tenant, request: &Request) {
         }
         (Some(_), Some(_)) => {}
         _ => tenant.violation(request, "a listing without both startTime and endTime"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_obeyed_for_an_hour_at_most_and_as_far_as_it_can_be_read() {
+        let now = parse("2026-01-15T12:00:00").unwrap();
+        let seconds = |text: &str| asked(text, now).map(|wait| wait / TICKS_PER_SECOND);
+        for (text, wait) in [
+            ("60", Some(60)),
+            (" 7 ", Some(7)),
+            ("0", None),
+            ("-1", None),
+            ("0.249", None),
+            ("", None),
+            ("soon", None),
+            ("86400", Some(3_600)),
+            ("31536000", Some(3_600)),
+            ("18446744073709551615", Some(3_600)),
+            ("Thu, 15 Jan 2026 12:01:30 GMT", Some(90)),
+            ("Thursday, 15-Jan-26 12:01:30 GMT", Some(90)),
+            ("Thu, 15 Jan 2026 11:01:30 GMT", None),
+            ("Fri, 16 Jan 2026 12:00:00 GMT", Some(3_600)),
+        ] {
+            assert_eq!(seconds(text), wait, "{text:?}");
+        }
     }
 }

@@ -5,12 +5,15 @@
 
 mod arrival;
 mod changes;
+mod dates;
 mod identity;
 mod pages;
 mod troubles;
 
 pub use arrival::{Arrival, Late};
 pub use changes::{Change, What};
+pub use dates::Dates;
+pub(crate) use dates::error as date_error;
 pub use identity::Identity;
 pub use pages::Pages;
 pub(crate) use troubles::Rows;
@@ -23,6 +26,8 @@ pub struct Misbehaviour {
     pub arrival: Arrival,
     /// How listings are paged and what their links are like.
     pub pages: Pages,
+    /// `Date` headers that are wrong.
+    pub dates: Dates,
     /// What is odd about tokens and clocks.
     pub identity: Identity,
     /// What somebody else does to the tenant, and when.

@@ -17,6 +17,8 @@ use crate::template::{Dialect, Filling, Variant, mix, variants};
 const POOL: usize = 512;
 /// Array elements that are no records, as a broken pipeline leaves them.
 const BROKEN: [&[u8]; 2] = [br#""The audit record could not be serialised.""#, b"null"];
+/// What follows the beginning of a record that can't be written: as Graph was seen to answer (microsoft-graph-docs#3648).
+const BREAK: &[u8] = b"{\n  \"error\": {\n    \"code\": \"BadRequest\",\n    \"message\": \"The property 'category[Nullable=False]' of type 'Edm.String' has a null value, which is not allowed.\"\n  }\n}";
 /// One Management API record in this many is served a second time in a later blob.
 const REPEAT_EVERY: u64 = 100;
 /// A later blob repeats records of at most this many blobs before it.
@@ -35,6 +37,8 @@ pub(crate) struct Shelf {
     graph_lateness: Ticks,
     blob_records: usize,
     arrival: Arrival,
+    /// The record that can't be written.
+    broken_record: Option<usize>,
     source: Source,
 }
 
@@ -74,6 +78,9 @@ pub(crate) fn shelves(options: &Options, now: Ticks) -> io::Result<Vec<Shelf>> {
             }
         };
         let broken = stream.name == "office365.general" && options.corpus.is_none() && options.events >= 500 && len > 0;
+        // One of those that are there from the start.
+        let broken_record = options.misbehaviour.bodies.broken_records.contains(&stream.name) && len > 0;
+        let broken_record = broken_record.then(|| len / 4 + (mix(seed) >> 8) as usize % (len / 4).max(1));
         shelves.push(Shelf {
             stream,
             len,
@@ -84,6 +91,7 @@ pub(crate) fn shelves(options: &Options, now: Ticks) -> io::Result<Vec<Shelf>> {
             graph_lateness: ticks(options.graph_lateness).max(TICKS_PER_SECOND),
             blob_records: options.blob_records.max(1),
             arrival: options.misbehaviour.arrival.clone(),
+            broken_record,
             source,
         });
     }
@@ -199,6 +207,33 @@ impl Shelf {
         }
     }
 
+    /// Whether an answer breaks at this entry.
+    pub(crate) fn cannot_be_written(&self, index: usize) -> bool {
+        self.broken_record == Some(index)
+    }
+
+    /// Whether a record can't be had: the one that can't be written, what comes after it in its blob, and what may come after it
+    /// in the finest window that Graph can be asked for, its second.
+    pub(crate) fn out_of_reach(&self, index: usize) -> bool {
+        let Some(broken) = self.broken_record else { return false };
+        if !self.stream.management() {
+            return self.time(index).div_euclid(TICKS_PER_SECOND) == self.time(broken).div_euclid(TICKS_PER_SECOND);
+        }
+        let blob = self.blob_of_record(broken);
+        let entries = if self.blob_of_record(index) == blob { self.blob_entries(blob) } else { Vec::new() };
+        entries.iter().skip_while(|entry| **entry != broken).any(|entry| *entry == index)
+    }
+
+    /// Appends what stands in place of the record that can't be written: its beginning, and what the service says of it.
+    pub(crate) fn render_broken(&self, out: &mut Vec<u8>) {
+        let Some(broken) = self.broken_record else { return };
+        let mut record = Vec::new();
+        self.render(broken, &mut record);
+        let member = record.windows(2).position(|pair| pair == b",\"").unwrap_or(record.len() / 2);
+        out.extend_from_slice(&record[..member]);
+        out.extend_from_slice(BREAK);
+    }
+
     /// The event time of a Management API record: its blob's arrival less a lateness of mostly 5 to 90 minutes, at times hours.
     fn event_time(&self, index: usize) -> Ticks {
         let arrival = self.created(index / self.blob_records);
@@ -233,6 +268,17 @@ impl Shelf {
     /// From when on a blob is listed.
     pub(crate) fn listed_from(&self, blob: usize) -> Ticks {
         self.created(blob) + self.lateness(self.arrival.late_blobs, blob, 13)
+    }
+
+    /// For how long a blob can't be read after it was first listed, if it is one of those.
+    pub(crate) fn missing(&self, blob: usize) -> Option<Ticks> {
+        let missing = self.lateness(self.arrival.missing_blobs, blob, 15);
+        (missing > 0).then_some(missing)
+    }
+
+    /// One of so many things that can happen to a blob.
+    pub(crate) fn pick(&self, blob: usize, salt: u64, of: u64) -> u64 {
+        self.chance(blob, salt) % of.max(1)
     }
 
     /// Whether something that happens to one blob in `every` happens to this one; never if `every` is zero.

@@ -172,8 +172,7 @@ pub(crate) fn token(tenant: &Tenant, name: &str, request: &Request) -> Answer {
     };
     let missing_roles = &tenant.options.faults.missing_roles;
     let roles: Vec<&str> = audience.roles().iter().copied().filter(|role| !missing_roles.contains(*role)).collect();
-    let token =
-        tenant.mint.issue(audience, &roles, tenant.next_number(), tenant.clock.now(), tenant.options.token_lifetime);
+    let token = tenant.mint.issue(audience, &roles, tenant.clock.now(), tenant.options.token_lifetime);
     let seconds = tenant.options.token_lifetime.as_secs();
     Answer::json(
         &json!({ "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token }),

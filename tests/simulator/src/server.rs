@@ -21,7 +21,7 @@ use crate::clock::{Clock, TICKS_PER_SECOND, http_date, old_http_date, ticks};
 use crate::connection::{Manner, connection};
 use crate::kit::rules::Rules;
 use crate::kit::verdict;
-use crate::manage::Subscriptions;
+use crate::manage::{Missing, Subscriptions};
 use crate::misbehaviour::{What, date_error};
 use crate::options::{Instead, Options, Wait};
 use crate::quota::Windows;
@@ -55,6 +55,7 @@ pub(crate) struct Tenant {
     pub(crate) mint: Mint,
     pub(crate) windows: Windows,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) missing: Missing,
     pub(crate) tally: Arc<Tally>,
     pub(crate) rules: Rules,
     numbers: AtomicU64,
@@ -76,6 +77,7 @@ impl Tenant {
             rules: Rules::new(options.start_guard),
             clock,
             subscriptions: Subscriptions::new(options.subscribed),
+            missing: Missing::default(),
             tally: Arc::new(Tally::new(shelves.iter().map(|shelf| shelf.len + shelf.broken))),
             numbers: AtomicU64::new(0),
             replacements: Replacements::new(&options),
@@ -137,8 +139,19 @@ impl Tenant {
         {
             self.revoked_before.fetch_max(now / TICKS_PER_SECOND - REVOKED_AGE, Relaxed);
         }
-        self.mint.check(header, audience, now, self.revoked_before.load(Relaxed)).inspect_err(|refusal| {
+        let checked = self.mint.check(header, audience, now, self.revoked_before.load(Relaxed));
+        let known = checked.and_then(|grant| {
+            let age = now / TICKS_PER_SECOND - grant.issued;
+            let refused = self.options.misbehaviour.identity.refuse_fresh.is_some_and(|most| {
+                let until = 1 + mix(self.options.seed ^ mix(grant.number)) % most.max(1);
+                grant.number.is_multiple_of(2) && u64::try_from(age).is_ok_and(|age| age < until)
+            });
+            if refused { Err(Refusal::Fresh(grant.number / 2 + self.options.seed)) } else { Ok(grant.roles) }
+        });
+        known.inspect_err(|refusal| {
             match refusal {
+                // It will be good: there is nothing wrong with sending it again.
+                Refusal::Fresh(_) => return,
                 Refusal::WrongAudience => self.violation(request, "a token for one API was sent to the other"),
                 Refusal::Malformed => self.violation(request, "a token that this login did not issue"),
                 Refusal::Missing => self.violation(request, "no bearer token"),
@@ -202,7 +215,7 @@ impl Tenant {
         let request_id = self.new_guid();
         let client_id = request.header("client-request-id").unwrap_or(&request_id).to_owned();
         let mut answer = answer;
-        if graph && !answer.code.is_empty() {
+        if graph && answer.status >= 400 && !answer.code.is_empty() {
             identify(&mut answer.body, &http_date(self.clock.now()), &request_id, &client_id);
         }
         self.log(request, answer.status, &answer.code, answer.stream);

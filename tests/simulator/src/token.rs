@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -55,6 +56,18 @@ pub(crate) enum Refusal {
     Malformed,
     WrongAudience,
     Expired,
+    /// It is so new that not every server knows it yet; the number is another for each such token.
+    Fresh(u64),
+}
+
+/// What a good token says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) roles: Vec<String>,
+    /// The second in which it was issued.
+    pub(crate) issued: i64,
+    /// How many were issued for its audience before it.
+    pub(crate) number: u64,
 }
 
 /// A request with a refused token this long after its refusal breaks the rule to renew first; sooner it may have been on its way.
@@ -63,11 +76,13 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Mint {
     key: [u8; 32],
     refused: Mutex<HashMap<String, Instant>>,
+    /// How many tokens were issued for each audience.
+    issued: [AtomicU64; 2],
 }
 
 impl Mint {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { key: Sha256::digest(seed.to_le_bytes()).into(), refused: Mutex::default() }
+        Self { key: Sha256::digest(seed.to_le_bytes()).into(), refused: Mutex::default(), issued: Default::default() }
     }
 
     /// A keyed hash of `text`, 128 bits in base64url: no forgery by accident, which is all that is needed here.
@@ -76,14 +91,8 @@ impl Mint {
         URL_SAFE_NO_PAD.encode(&hash[..16])
     }
 
-    pub(crate) fn issue(
-        &self,
-        audience: Audience,
-        roles: &[&str],
-        number: u64,
-        now: Ticks,
-        lifetime: Duration,
-    ) -> String {
+    pub(crate) fn issue(&self, audience: Audience, roles: &[&str], now: Ticks, lifetime: Duration) -> String {
+        let number = self.issued[audience as usize].fetch_add(1, Relaxed);
         let issued = now / TICKS_PER_SECOND;
         let expiry = issued.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
         let claims = json!({
@@ -96,7 +105,7 @@ impl Mint {
         format!("{signed}.{signature}")
     }
 
-    /// The roles of a good token, from the value of an `Authorization` header.
+    /// What a good token says, from the value of an `Authorization` header.
     /// Tokens that were issued before the second `revoked_before` are taken as expired.
     pub(crate) fn check(
         &self,
@@ -104,7 +113,7 @@ impl Mint {
         audience: Audience,
         now: Ticks,
         revoked_before: i64,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Grant, Refusal> {
         let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::Missing)?;
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         if self.seal(signed) != signature {
@@ -121,7 +130,11 @@ impl Mint {
             return Err(Refusal::Expired);
         }
         let roles = claims["roles"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect())
+        Ok(Grant {
+            roles: roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect(),
+            issued: claims["iat"].as_i64().unwrap_or(0),
+            number: claims["uti"].as_str().and_then(|number| number.parse().ok()).unwrap_or(0),
+        })
     }
 
     /// Notes that a token was refused. True if it had been refused well before: the client did not renew it.
@@ -139,10 +152,10 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_audience_until_it_expires() {
         let mint = Mint::new(1);
-        let token = format!("Bearer {}", mint.issue(Audience::Graph, &["A"], 1, 0, Duration::from_secs(60)));
+        let token = format!("Bearer {}", mint.issue(Audience::Graph, &["A"], 0, Duration::from_secs(60)));
         let check =
             |header: &str, audience, second| mint.check(Some(header), audience, second * TICKS_PER_SECOND, i64::MIN);
-        assert_eq!(check(&token, Audience::Graph, 59), Ok(vec!["A".to_owned()]));
+        assert_eq!(check(&token, Audience::Graph, 59), Ok(Grant { roles: vec!["A".to_owned()], issued: 0, number: 0 }));
         assert_eq!(check(&token, Audience::Graph, 60), Err(Refusal::Expired));
         assert_eq!(check(&token, Audience::Management, 0), Err(Refusal::WrongAudience));
         assert_eq!(check(&token[7..], Audience::Graph, 0), Err(Refusal::Missing));

@@ -2,10 +2,11 @@
 
 mod client;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 use client::{Client, Reply, unlimited};
-use m365_sim::misbehaviour::{Trouble, When};
+use m365_sim::misbehaviour::{Late, Trouble, When};
 use m365_sim::{Instead, Options, Wait};
 
 const CONTENT: &str = "subscriptions/content?contentType=Audit.General";
@@ -98,6 +99,177 @@ fn throttles_ask_to_wait_in_every_spelling() {
     // After three in a row one goes well.
     assert_eq!(statuses, [429, 429, 429, 200, 429, 200]);
     assert_eq!(replies[0].code(), "AF429");
+}
+
+#[test]
+fn a_page_that_ends_in_an_error_holds_half_and_shows_nobody_that_it_is_all() {
+    let client = tenant(|options| options.misbehaviour.bodies.error_member_every = 1);
+    let token = client.token("graph");
+    let reply = client.get(&sign_ins(&client), &token);
+    let page = reply.json();
+    assert_eq!(reply.status, 200);
+    assert_eq!(page["error"]["code"], "InternalServerError");
+    let held = client.simulator.holds()["graph.signins.interactive"];
+    let shown = page["value"].as_array().unwrap().len() as u64;
+    assert!(shown > 0 && shown < held && page.get("@odata.nextLink").is_none(), "{shown} of {held}");
+    let verdict = client.simulator.verdict(&[]).streams["graph.signins.interactive"].clone();
+    assert_eq!((verdict.fetched, verdict.owed, verdict.listed_ms), (shown, 0, None));
+}
+
+#[test]
+fn some_blobs_are_missing_for_a_while_and_nobody_is_accused_of_asking() {
+    let late = Late { one_in: 2, least: 10 * MINUTE, most: 60 * MINUTE };
+    let client = tenant(|options| options.misbehaviour.arrival.missing_blobs = Some(late));
+    let token = client.token("manage");
+    let mut url = general(&client);
+    let mut blobs = Vec::new();
+    loop {
+        let reply = client.get(&url, &token);
+        blobs.extend(
+            reply.json().as_array().unwrap().iter().map(|item| item["contentUri"].as_str().unwrap().to_owned()),
+        );
+        match reply.header("nextpageuri") {
+            Some(next) => url = format!("{next}&PublisherIdentifier={}", client.simulator.tenant_id()),
+            None => break,
+        }
+    }
+    let publisher = format!("PublisherIdentifier={}", client.simulator.tenant_id());
+    let ask = |token: &str| -> Vec<(u16, String)> {
+        let get = |uri: &String| client.get(&format!("{uri}?{publisher}"), token);
+        let kind = |reply: Reply| match reply.body.starts_with('<') {
+            true => (reply.status, "html".to_owned()),
+            false if reply.status == 200 => (200, String::new()),
+            false => (reply.status, reply.code()),
+        };
+        blobs.iter().map(|uri| kind(get(uri))).collect()
+    };
+    let first = ask(&token);
+    let kinds: BTreeSet<&(u16, String)> = first.iter().collect();
+    let expected =
+        [(200, String::new()), (400, "AF20052".to_owned()), (404, "AF20050".to_owned()), (404, "html".to_owned())];
+    assert_eq!(kinds, expected.iter().collect());
+    assert_eq!(first, ask(&token), "a blob says the same each time");
+    // They are owed once they can be read, to who lists them then.
+    let before = client.simulator.verdict(&[]).streams["office365.general"].clone();
+    assert!(before.owed > 0 && before.missing == 0, "{before:?}");
+    client.simulator.advance(50 * 60 * Duration::from_secs(1));
+    let half: Vec<(u16, String)> = ask(&client.token("manage"));
+    let missing = |found: &[(u16, String)]| found.iter().filter(|(status, _)| *status != 200).count();
+    assert!((1..missing(&first)).contains(&missing(&half)), "{} of {}", missing(&half), missing(&first));
+    client.simulator.advance(15 * MINUTE);
+    let token = client.token("manage");
+    client.get(&general(&client), &token);
+    let owed = client.simulator.verdict(&[]).streams["office365.general"].clone();
+    assert!(owed.owed > before.owed && owed.missing > 0, "{owed:?}");
+    assert!(ask(&token).iter().all(|(status, _)| *status == 200));
+    assert_eq!(client.simulator.verdict(&[]).streams["office365.general"].missing, 0);
+    assert_eq!(rules(&client), Vec::<String>::new());
+}
+
+#[test]
+fn throttled_starts_name_their_time_in_words_and_hold_nothing_else() {
+    let client = tenant(|options| {
+        options.subscribed = false;
+        options.misbehaviour.subscriptions.throttled_starts = Some((3 * MINUTE, 14 * MINUTE));
+    });
+    let types = ["Audit.AzureActiveDirectory", "Audit.Exchange", "Audit.SharePoint", "DLP.All", "Audit.General"];
+    let token = client.token("manage");
+    let start = |name: &str| client.post(&client.feed(&format!("subscriptions/start?contentType={name}")), &token, "");
+    let refused: Vec<&str> = types.into_iter().filter(|name| start(name).status == 403).collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    let reply = start(refused[0]);
+    assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (403, "429", None));
+    let text = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    let left = text.strip_prefix("Too many frequent subscription start requests. Please retry again after ").unwrap();
+    let (minutes, seconds) = left.strip_suffix("s.").unwrap().split_once("m ").unwrap();
+    let left = minutes.parse::<u64>().unwrap() * 60 + seconds.parse::<u64>().unwrap();
+    assert!((100..=14 * 60).contains(&left), "{text}");
+    assert_eq!(rules(&client), ["a subscription was started before the time that the service had named"]);
+    client.simulator.advance(Duration::from_secs(left));
+    assert_eq!(start(refused[0]).status, 200);
+    assert_eq!(rules(&client).len(), 1, "it was started when it might be");
+}
+
+#[test]
+fn every_second_token_is_refused_while_it_is_fresh() {
+    let client = tenant(|options| options.misbehaviour.identity.refuse_fresh = Some(20));
+    for (api, url) in [("manage", client.feed("subscriptions/list")), ("graph", sign_ins(&client))] {
+        let (first, second) = (client.token(api), client.token(api));
+        assert_eq!(client.get(&url, &first).status, 401);
+        assert_eq!(client.get(&url, &second).status, 200);
+        std::thread::sleep(Duration::from_millis(2_200));
+        // Sent again it is no offence: it becomes good.
+        client.get(&url, &first);
+        client.simulator.advance(Duration::from_secs(20));
+        assert_eq!(client.get(&url, &first).status, 200);
+    }
+    assert_eq!(rules(&client), Vec::<String>::new());
+}
+
+#[test]
+fn fresh_tokens_are_refused_in_three_manners() {
+    let mut bodies = BTreeSet::new();
+    for seed in 0..3 {
+        let client = tenant(|options| {
+            options.seed = seed;
+            options.misbehaviour.identity.refuse_fresh = Some(20);
+        });
+        let reply = client.get(&client.feed("subscriptions/list"), &client.token("manage"));
+        assert_eq!(reply.status, 401);
+        bodies.insert(reply.body.get(..12).unwrap_or_default().to_owned());
+    }
+    assert_eq!(bodies.into_iter().collect::<Vec<_>>(), ["", r#"{"Message":""#, r#"{"error":{"c"#]);
+}
+
+#[test]
+fn one_record_breaks_every_answer_that_comes_to_it_and_is_not_owed() {
+    let client = tenant(|options| {
+        options.misbehaviour.bodies.broken_records = &["office365.general", "graph.signins.interactive"];
+        options.graph_page = 1_000;
+        options.content_page = 1_000;
+    });
+    let (manage, graph) = (client.token("manage"), client.token("graph"));
+    let listed = client.get(&general(&client), &manage).json();
+    let publisher = format!("PublisherIdentifier={}", client.simulator.tenant_id());
+    let blobs: Vec<Reply> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| client.get(&format!("{}?{publisher}", item["contentUri"].as_str().unwrap()), &manage))
+        .collect();
+    let broken = |reply: &Reply| serde_json::from_str::<serde_json::Value>(&reply.body).is_err();
+    assert_eq!(blobs.iter().filter(|blob| broken(blob)).count(), 1);
+    assert!(blobs.iter().all(|blob| blob.status == 200));
+    assert!(blobs.iter().any(|blob| broken(blob) && blob.body.contains("{\n  \"error\"")));
+
+    // In Graph all that comes before it is there, and with the windows around it all that comes after it.
+    let ask = |from: &str, to: &str| {
+        let filter = format!("$filter=createdDateTime ge {from} and createdDateTime le {to}");
+        client.get(&client.graph(&format!("v1.0/auditLogs/signIns?{filter}&$orderby=createdDateTime asc")), &graph)
+    };
+    let (begin, end) = ("2026-01-14T00:00:00Z", "2026-01-15T12:00:00Z");
+    let whole = ask(begin, end);
+    assert!(broken(&whole) && whole.body == ask(begin, end).body);
+    let at = whole.body.rfind("\"createdDateTime\":\"");
+    assert!(at.is_some() || whole.body.contains("\"value\":[{"), "{}", whole.body);
+    let mut times: Vec<String> = client
+        .simulator
+        .records("graph.signins.interactive")
+        .map(|record| serde_json::from_slice::<serde_json::Value>(&record).unwrap())
+        .map(|record| record["createdDateTime"].as_str().unwrap().to_owned())
+        .collect();
+    times.sort();
+    let seconds: Vec<&String> = times.iter().filter(|time| broken(&ask(time, time))).collect();
+    assert_eq!(seconds.len(), 1, "{seconds:?}");
+    for time in times.iter().filter(|time| *time != seconds[0]) {
+        assert!(!broken(&ask(time, time)), "{time}");
+    }
+    let verdict = client.simulator.verdict(&[]);
+    assert!(verdict.passed(), "{verdict}");
+    for (stream, held) in client.simulator.holds().into_iter().filter(|(_, held)| *held > 0) {
+        let one = &verdict.streams[&stream];
+        assert!(one.there < held && one.there + 4 >= held && one.owed == one.there, "{verdict}");
+    }
 }
 
 #[test]

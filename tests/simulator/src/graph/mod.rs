@@ -88,8 +88,10 @@ fn stream_of(collection: &Collection, family: &str) -> Option<usize> {
 pub(crate) fn answer(tenant: &Tenant, rest: &str, request: &Request) -> Answer {
     let roles = match tenant.authorise(request, Audience::Graph) {
         Ok(roles) => roles,
+        Err(Refusal::Fresh(number)) if number.is_multiple_of(2) => return Answer { status: 401, ..Answer::empty() },
         Err(refusal) => {
             let message = match refusal {
+                Refusal::Fresh(_) => "Access token validation failure.",
                 Refusal::Missing => "Access token is empty.",
                 Refusal::Malformed => "CompactToken parsing failed with error code: 80049217",
                 Refusal::WrongAudience => "Access token validation failure. Invalid audience.",
@@ -259,7 +261,21 @@ fn served(
             query::token(&tenant.mint, &next, &request.path, &query.rest)
         )
     });
-    let body = body(collection, version, shelf, &entries, next.as_deref(), count);
+    if let Some(at) = entries.iter().position(|entry| shelf.cannot_be_written(*entry)) {
+        entries.truncate(at);
+        let mut body = body(collection, version, shelf, &entries, None, count, End::Open);
+        if !entries.is_empty() {
+            body.push(b',');
+        }
+        shelf.render_broken(&mut body);
+        return Ok(Answer { code: "broken".to_owned(), ..Answer::entries(stream, body, entries) });
+    }
+    if !entries.is_empty() && tenant.rolls(tenant.options.misbehaviour.bodies.error_member_every) {
+        entries.truncate(entries.len() / 2);
+        let body = body(collection, version, shelf, &entries, None, count, End::Error);
+        return Ok(Answer { code: "error-member".to_owned(), ..Answer::entries(stream, body, entries) });
+    }
+    let body = body(collection, version, shelf, &entries, next.as_deref(), count, End::Whole);
     let answer = Answer::entries(stream, body, entries);
     Ok(match &faults.failing_provider {
         Some(provider) if collection.path == LEGACY.path && !empty => {
@@ -269,6 +285,17 @@ fn served(
     })
 }
 
+/// How a page ends.
+#[derive(Clone, Copy)]
+enum End {
+    /// As it should.
+    Whole,
+    /// The service failed while it wrote it, and says so in a member of its own.
+    Error,
+    /// Behind the last record, for something else to follow.
+    Open,
+}
+
 fn body(
     collection: &Collection,
     version: &str,
@@ -276,6 +303,7 @@ fn body(
     entries: &[usize],
     next: Option<&str>,
     count: Option<usize>,
+    end: End,
 ) -> Vec<u8> {
     let mut body = Vec::with_capacity(entries.len() * 1_800 + 500);
     let text = |value: &str| serde_json::Value::from(value).to_string();
@@ -301,9 +329,17 @@ fn body(
         }
         shelf.render(*entry, &mut body);
     }
-    body.push(b']');
-    if !collection.report {
-        body.extend_from_slice(link.as_bytes());
+    match end {
+        End::Open => return body,
+        End::Error => {
+            body.extend_from_slice(br#"],"error":{"code":"InternalServerError","message":"An exception occurred while the response was written."}"#);
+        }
+        End::Whole => {
+            body.push(b']');
+            if !collection.report {
+                body.extend_from_slice(link.as_bytes());
+            }
+        }
     }
     body.push(b'}');
     body

@@ -26,8 +26,8 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 const REAL_TOLERANCE: Duration = Duration::from_millis(50);
 
 struct State {
-    /// The last start of each stream's subscription.
-    starts: Vec<Option<Ticks>>,
+    /// From when on each stream's subscription may be started again, and whether the service has named that time itself.
+    starts: Vec<Option<(Ticks, bool)>>,
     /// When each stream was listed with success, in order.
     listed: Vec<Vec<Ticks>>,
     /// What each quota's API asked for last.
@@ -80,6 +80,11 @@ impl Rules {
         times.get(times.partition_point(|time| *time < at)).copied()
     }
 
+    /// When a stream was last listed with success, to the second.
+    pub(crate) fn last_listed(&self, stream: usize) -> Option<Ticks> {
+        lock(&self.state).listed.get(stream)?.last().copied()
+    }
+
     /// Looks at a request and the answer that it got.
     pub(crate) fn observe(&self, tenant: &Tenant, request: &Request, answer: &Answer) {
         let now = tenant.clock.now();
@@ -100,10 +105,12 @@ impl Rules {
         }
         let Some(stream) = answer.stream else { return };
         if request.path.ends_with("/subscriptions/start") && answer.status != 401 {
-            self.start(tenant, request, stream, now);
+            let named = if answer.code == "429" { tenant.subscriptions.held(stream) } else { None };
+            self.start(tenant, request, stream, now, named);
         }
         let listing = request.path.ends_with("/subscriptions/content") || request.path.starts_with("/graph/");
-        if listing && matches!(answer.status, 200 | 206) {
+        // An answer that says of itself that it isn't whole shows nobody that there is no more.
+        if listing && matches!(answer.status, 200 | 206) && answer.code.is_empty() {
             let mut state = lock(&self.state);
             let times = &mut state.listed[stream];
             // A second is fine enough to tell what a listing could have seen.
@@ -148,11 +155,18 @@ impl Rules {
         }
     }
 
-    fn start(&self, tenant: &Tenant, request: &Request, stream: usize, now: Ticks) {
-        let last = lock(&self.state).starts[stream].replace(now);
+    fn start(&self, tenant: &Tenant, request: &Request, stream: usize, now: Ticks, named: Option<Ticks>) {
+        let next = named.unwrap_or_else(|| now.saturating_add(ticks(self.start_guard)));
+        let last = lock(&self.state).starts[stream].replace((next, named.is_some()));
         let tolerance = ticks(TOLERANCE + tenant.clock.of_real(REAL_TOLERANCE));
-        if last.is_some_and(|last| now - last < ticks(self.start_guard).saturating_sub(tolerance)) {
-            tenant.violation(request, "a subscription was started again within 15 minutes");
+        match last {
+            Some((from, true)) if now < from.saturating_sub(tolerance) => {
+                tenant.violation(request, "a subscription was started before the time that the service had named");
+            }
+            Some((from, false)) if now < from.saturating_sub(tolerance) => {
+                tenant.violation(request, "a subscription was started again within 15 minutes");
+            }
+            _ => {}
         }
     }
 }

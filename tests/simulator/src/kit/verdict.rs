@@ -13,7 +13,7 @@ use serde_json::json;
 use super::output::{Found, Index};
 use crate::answer::Answer;
 use crate::catalogue::Shelf;
-use crate::clock::{TICKS_PER_SECOND, Ticks, ticks};
+use crate::clock::{TICKS_PER_MS, TICKS_PER_SECOND, Ticks, ticks};
 use crate::options::LegacyAlerts;
 use crate::server::Tenant;
 use crate::streams::{Api, STREAMS};
@@ -42,6 +42,9 @@ pub struct StreamVerdict {
     pub missing: u64,
     /// Written more than once.
     pub twice: u64,
+    /// When a listing of it last succeeded, in epoch milliseconds, to the second: who stops listing a stream owes nothing of what
+    /// came after.
+    pub listed_ms: Option<i64>,
     /// Some of the missing and of the repeated ones, for a person.
     pub examples: Vec<String>,
 }
@@ -83,7 +86,8 @@ impl Verdict {
             .map(|(name, stream)| {
                 let value = json!({
                     "there": stream.there, "owed": stream.owed, "fetched": stream.fetched, "written": stream.written,
-                    "missing": stream.missing, "twice": stream.twice, "examples": stream.examples,
+                    "missing": stream.missing, "twice": stream.twice, "listed_ms": stream.listed_ms,
+                    "examples": stream.examples,
                 });
                 (name.clone(), value)
             })
@@ -151,14 +155,16 @@ impl Debt<'_> {
             let blob = shelf.blob_of_record(record);
             let created = shelf.created(blob);
             let lost = self.stopped.iter().any(|(from, to)| (*from..*to).contains(&created));
-            return (!lost).then(|| shelf.listed_from(blob));
+            let readable = self.tenant.missing.until(self.stream, shelf, blob);
+            let gone = lost || shelf.out_of_reach(record);
+            return (!gone).then(|| readable.unwrap_or(Ticks::MIN).max(shelf.listed_from(blob)));
         }
         let faults = &self.tenant.options.faults;
         let legacy = shelf.stream.api == Api::LegacyAlerts;
         let hidden = legacy
             && (faults.legacy_alerts == LegacyAlerts::Empty
                 || faults.failing_provider.as_deref().is_some_and(|provider| provider == shelf.tag(record)));
-        (!hidden).then(|| shelf.visible_from(record))
+        (!hidden && !shelf.out_of_reach(record)).then(|| shelf.visible_from(record))
     }
 
     /// Whether a listing of the collector could have shown a record that was there from `there` on.
@@ -212,7 +218,8 @@ pub(crate) fn judge(tenant: &Tenant, outputs: &[PathBuf]) -> Verdict {
 }
 
 fn of_stream(debt: &Debt<'_>, found: Option<&Found>) -> StreamVerdict {
-    let mut verdict = StreamVerdict { written: found.map(|_| 0), ..StreamVerdict::default() };
+    let listed_ms = debt.tenant.rules.last_listed(debt.stream).map(|at| at / TICKS_PER_MS);
+    let mut verdict = StreamVerdict { written: found.map(|_| 0), listed_ms, ..StreamVerdict::default() };
     let name = STREAMS[debt.stream].name;
     for record in 0..debt.shelf.len {
         let there = debt.there(record).filter(|there| *there <= debt.now);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::listing::{Listing, Place};
 use super::subscriptions::{self, Unlisted};
-use super::{content_type, needs, parameter, stream_of};
+use super::{content_type, missing, needs, parameter, stream_of};
 use crate::answer::Answer;
 use crate::clock::{TICKS_PER_SECOND, Ticks, millis_text, parse, ticks};
 use crate::request::Request;
@@ -111,6 +111,9 @@ fn listed(
             .ok_or_else(|| Answer::management(400, "AF20031", "Invalid nextPage Input."))?,
     };
     let (blobs, next) = listing.page(place, now);
+    if tenant.options.misbehaviour.arrival.missing_blobs.is_some() {
+        tenant.missing.shown(stream, &blobs, now);
+    }
     let items: Vec<Value> = blobs
         .into_iter()
         .map(|blob| {
@@ -170,7 +173,13 @@ fn fetched(tenant: &Tenant, stream: usize, content_id: &str, roles: &[String]) -
             ),
         ));
     }
-    let entries = shelf.blob_entries(blob);
+    if tenant.missing.until(stream, shelf, blob).is_some_and(|until| now < until) {
+        return Err(missing::answer(shelf, blob, content_id));
+    }
+    let mut entries = shelf.blob_entries(blob);
+    let breaks = entries.iter().position(|entry| shelf.cannot_be_written(*entry));
+    let whole = entries.len();
+    entries.truncate(breaks.unwrap_or(whole));
     let mut body = Vec::with_capacity(entries.len() * 1_600);
     body.push(b'[');
     for (at, entry) in entries.iter().enumerate() {
@@ -179,8 +188,15 @@ fn fetched(tenant: &Tenant, stream: usize, content_id: &str, roles: &[String]) -
         }
         shelf.render(*entry, &mut body);
     }
-    body.push(b']');
-    Ok(Answer::entries(stream, body, entries))
+    if breaks.is_none() {
+        body.push(b']');
+        return Ok(Answer::entries(stream, body, entries));
+    }
+    if !entries.is_empty() {
+        body.push(b',');
+    }
+    shelf.render_broken(&mut body);
+    Ok(Answer { code: "broken".to_owned(), ..Answer::entries(stream, body, entries) })
 }
 
 /// `GET resources/dlpSensitiveTypes`

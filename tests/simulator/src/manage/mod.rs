@@ -5,10 +5,12 @@
 
 mod content;
 mod listing;
+mod missing;
 mod subscriptions;
 
 use std::time::Duration;
 
+pub(crate) use missing::Missing;
 pub(crate) use subscriptions::Subscriptions;
 
 use crate::answer::Answer;
@@ -16,7 +18,7 @@ use crate::request::Request;
 use crate::server::Tenant;
 use crate::streams::{Api, STREAMS};
 use crate::tenant::TENANT_ID;
-use crate::token::Audience;
+use crate::token::{Audience, Refusal};
 
 /// Reads a query parameter; names are matched in any case, as `NextPageUri` is known to spell some in lower case.
 fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -92,6 +94,8 @@ pub(crate) fn retry_seconds(wait: Duration) -> String {
 pub(crate) fn answer(tenant: &Tenant, rest: &str, request: &Request) -> Answer {
     let roles = match tenant.authorise(request, Audience::Management) {
         Ok(roles) => roles,
+        Err(Refusal::Fresh(number)) if number % 3 == 0 => return lacks_permission(&[]),
+        Err(Refusal::Fresh(number)) if number % 3 == 1 => return Answer { status: 401, ..Answer::empty() },
         Err(_) => {
             let body = serde_json::json!({ "Message": "Authorization has been denied for this request." });
             return Answer { status: 401, ..Answer::json(&body) };

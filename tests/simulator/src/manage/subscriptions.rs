@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::{content_type, needs, stream_of};
 use crate::answer::Answer;
-use crate::clock::{Ticks, ticks};
+use crate::clock::{TICKS_PER_SECOND, Ticks, ticks};
 use crate::misbehaviour::What;
 use crate::request::Request;
 use crate::server::Tenant;
 use crate::streams::{Api, STREAMS};
 use crate::tally::lock;
+use crate::template::mix;
 use crate::tenant::TENANT_ID;
 
 #[derive(Clone, Default)]
@@ -21,6 +22,8 @@ struct Subscription {
     enabled: bool,
     known: bool,
     started: Option<Ticks>,
+    /// Until when it can't be started: somebody tried too often.
+    held: Option<Ticks>,
     /// Stretches in which it was stopped; the last one may be open.
     stopped: Vec<(Ticks, Ticks)>,
 }
@@ -54,6 +57,11 @@ impl Subscriptions {
     /// The stretches in which a subscription was stopped.
     pub(crate) fn stops(&self, stream: usize) -> Vec<(Ticks, Ticks)> {
         lock(&self.0)[stream].stopped.clone()
+    }
+
+    /// Until when a subscription can't be started, as its refusals have said.
+    pub(crate) fn held(&self, stream: usize) -> Option<Ticks> {
+        lock(&self.0)[stream].held
     }
 
     /// The stretches whose content was lost, or why there is no content at all.
@@ -108,6 +116,9 @@ fn begin(tenant: &Tenant, stream: usize) -> Answer {
     let now = tenant.clock.now();
     let mut state = lock(&tenant.subscriptions.0);
     let subscription = &mut state[stream];
+    if let Some(answer) = too_frequent(tenant, stream, subscription, now) {
+        return answer;
+    }
     if subscription.enabled {
         return Answer::management(400, "AF20024", "The subscription is already enabled. No property change.");
     }
@@ -125,6 +136,26 @@ fn begin(tenant: &Tenant, stream: usize) -> Answer {
     subscription.known = true;
     subscription.started = Some(now);
     Answer::json(&json!({ "contentType": name, "status": "enabled", "webhook": null }))
+}
+
+/// The refusal of a start that comes too soon, as far as a scenario wants it: the time that is left stands in the message alone.
+fn too_frequent(tenant: &Tenant, stream: usize, subscription: &mut Subscription, now: Ticks) -> Option<Answer> {
+    let (least, most) = tenant.options.misbehaviour.subscriptions.throttled_starts?;
+    let seed = tenant.options.seed;
+    // The content types are the first five streams.
+    if (stream as u64 + seed % 5) % 5 >= 2 {
+        return None;
+    }
+    let span = ticks(most.saturating_sub(least)).max(1);
+    let time = ticks(least) + (mix(seed ^ mix(stream as u64)) >> 8) as Ticks % span;
+    let until = *subscription.held.get_or_insert(now.saturating_add(time));
+    let left = (until.saturating_sub(now) + TICKS_PER_SECOND - 1).div_euclid(TICKS_PER_SECOND);
+    let message = format!(
+        "Too many frequent subscription start requests. Please retry again after {}m {}s.",
+        left / 60,
+        left % 60
+    );
+    (left > 0).then(|| Answer::management(403, "429", &message))
 }
 
 /// AF20023, for a subscription that somebody else has disabled.

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Arrival {
     /// Some blobs are listed long after their `contentCreated`.
     pub late_blobs: Option<Late>,
+    /// Some blobs can't be read for so long after they were first listed: 404, AF20050 or AF20052, always the same of a blob.
+    pub missing_blobs: Option<Late>,
     /// Some Graph records appear long after their own time.
     pub late_records: Option<Late>,
     /// One Management API record in so many is in a later blob, too. The default is one in a hundred.

@@ -4,18 +4,22 @@
 //! a way to get at everything: what a tenant never gives, nobody owes.
 
 mod arrival;
+mod bodies;
 mod changes;
 mod dates;
 mod identity;
 mod pages;
+mod subscriptions;
 mod troubles;
 
 pub use arrival::{Arrival, Late};
+pub use bodies::Bodies;
 pub use changes::{Change, What};
 pub use dates::Dates;
 pub(crate) use dates::error as date_error;
 pub use identity::Identity;
 pub use pages::Pages;
+pub use subscriptions::Subscriptions;
 pub(crate) use troubles::Rows;
 pub use troubles::{MOST_IN_A_ROW, Trouble, When};
 
@@ -26,10 +30,14 @@ pub struct Misbehaviour {
     pub arrival: Arrival,
     /// How listings are paged and what their links are like.
     pub pages: Pages,
+    /// Bodies that aren't what was asked for.
+    pub bodies: Bodies,
     /// `Date` headers that are wrong.
     pub dates: Dates,
     /// What is odd about tokens and clocks.
     pub identity: Identity,
+    /// What is odd about subscriptions.
+    pub subscriptions: Subscriptions,
     /// What somebody else does to the tenant, and when.
     pub changes: Vec<Change>,
     /// Requests that go wrong, the first that fits wins.

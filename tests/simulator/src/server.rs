@@ -22,7 +22,7 @@ use crate::connection::{Manner, connection};
 use crate::kit::rules::Rules;
 use crate::kit::verdict;
 use crate::manage::{Missing, Subscriptions};
-use crate::misbehaviour::{What, date_error};
+use crate::misbehaviour::{Astray, What, date_error};
 use crate::options::{Instead, Options, Wait};
 use crate::quota::Windows;
 use crate::replacements::Replacements;
@@ -103,6 +103,15 @@ impl Tenant {
     /// True for one answer in `every`, by the seed; never if it is zero.
     pub(crate) fn rolls(&self, every: u64) -> bool {
         every > 0 && mix(self.options.seed ^ mix(self.next_number())).is_multiple_of(every)
+    }
+
+    /// How the listing of a number leads astray, if it does. Each of its pages is counted.
+    pub(crate) fn astray(&self, request: &Request, number: u64) -> Option<Astray> {
+        let astray = self.options.misbehaviour.pages.astray(mix(self.options.seed ^ mix(number)))?;
+        if astray != Astray::Between {
+            self.rules.astray(self, request, number);
+        }
+        Some(astray)
     }
 
     /// Whether somebody else has done something to the tenant by now.

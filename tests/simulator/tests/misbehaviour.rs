@@ -2,7 +2,7 @@
 
 mod client;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
 use client::{Client, Reply, unlimited};
@@ -221,6 +221,61 @@ fn fresh_tokens_are_refused_in_three_manners() {
     assert_eq!(bodies.into_iter().collect::<Vec<_>>(), ["", r#"{"Message":""#, r#"{"error":{"c"#]);
 }
 
+/// Follows the pages of a listing; what they held, and how many there were.
+fn follow(client: &Client, first: String, token: &str, most: usize) -> (Vec<String>, usize) {
+    let (mut url, mut held, mut pages) = (first, Vec::new(), 0);
+    while pages < most {
+        let reply = client.get(&url, token);
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        pages += 1;
+        if let Some(list) = reply.json().as_array() {
+            held.extend(list.iter().map(|item| item["contentId"].to_string()));
+            let Some(next) = reply.header("nextpageuri") else { break };
+            url = format!("{next}&PublisherIdentifier={}", client.simulator.tenant_id());
+        } else {
+            let (records, next) = client::page(&reply.body);
+            held.extend(records);
+            let Some(next) = next else { break };
+            url = next;
+        }
+    }
+    (held, pages)
+}
+
+#[test]
+fn listings_go_astray_in_every_way_and_who_follows_them_is_told() {
+    let healthy = tenant(|options| options.graph_page = 20);
+    let client = tenant(|options| {
+        options.graph_page = 20;
+        options.misbehaviour.pages.astray_every = 2;
+    });
+    let streams: [(&str, fn(&Client) -> String); 2] = [("manage", general), ("graph", sign_ins)];
+    for (api, url) in streams {
+        let (all, pages) = follow(&healthy, url(&healthy), &healthy.token(api), 1_000);
+        let token = client.token(api);
+        let distinct = |held: &[String]| held.iter().cloned().collect::<BTreeSet<_>>().len();
+        let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
+        for _ in 0..60 {
+            let (held, seen) = follow(&client, url(&client), &token, 30);
+            let kind = match (seen, distinct(&held)) {
+                (30, found) if found < all.len() => "back",
+                (30, _) if held.len() > all.len() => "again",
+                (30, _) => "empty without end",
+                (seen, _) if seen > pages => "empty between",
+                _ => "healthy",
+            };
+            assert!(held.len() >= all.len(), "{api} {kind}: {} of {}", held.len(), all.len());
+            *kinds.entry(kind).or_default() += 1;
+        }
+        assert_eq!(kinds.len(), 5, "{api}: {kinds:?}");
+    }
+    assert_eq!(rules(&client), Vec::<String>::new());
+    let token = client.token("graph");
+    let endless = (0..60).map(|_| follow(&client, sign_ins(&client), &token, 210).1).any(|pages| pages == 210);
+    assert!(endless);
+    assert_eq!(rules(&client), ["a listing without an end was followed for more than 200 pages"]);
+}
+
 #[test]
 fn one_record_breaks_every_answer_that_comes_to_it_and_is_not_owed() {
     let client = tenant(|options| {
@@ -270,6 +325,28 @@ fn one_record_breaks_every_answer_that_comes_to_it_and_is_not_owed() {
         let one = &verdict.streams[&stream];
         assert!(one.there < held && one.there + 4 >= held && one.owed == one.there, "{verdict}");
     }
+}
+
+#[test]
+fn the_legacy_alerts_give_everything_whatever_is_asked_for_and_count_who_asks_on() {
+    let client = tenant(|options| {
+        options.streams = ["graph.alerts-legacy".to_owned(), "graph.alerts".to_owned()].into();
+        options.misbehaviour.pages.legacy_filter_ignored = true;
+    });
+    let token = client.token("graph");
+    let ask = |from: &str, to: &str| {
+        let filter = format!("$filter=lastModifiedDateTime ge {from} and lastModifiedDateTime le {to}");
+        client.get(&client.graph(&format!("v1.0/security/alerts?{filter}")), &token)
+    };
+    let none = client::page(&ask("2020-01-01T00:00:00Z", "2020-01-01T00:01:00Z").body).0;
+    let all = client::page(&ask("2026-01-14T00:00:00Z", "2026-01-15T12:00:00Z").body).0;
+    assert!(none.len() > 20 && none == all, "{} {}", none.len(), all.len());
+    for _ in 0..97 {
+        ask("2020-01-01T00:00:00Z", "2020-01-01T00:01:00Z");
+    }
+    assert_eq!(rules(&client), Vec::<String>::new());
+    ask("2020-01-01T00:00:00Z", "2020-01-01T00:01:00Z");
+    assert_eq!(rules(&client), ["a collection that ignores the filter was asked a hundred times"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod query;
 use crate::answer::Answer;
 use crate::generate::{ALERT_CREATED_BEFORE, LEGACY_CREATED_BEFORE, LEGACY_EVENT_BEFORE};
 use crate::manage::retry_seconds;
+use crate::misbehaviour::{Astray, Paged as _, led};
 use crate::options::LegacyAlerts;
 use crate::request::Request;
 use crate::server::Tenant;
@@ -210,9 +211,23 @@ fn served(
                 passed: 0,
                 snapshot: now,
                 skip: query.skip,
+                number: tenant.next_number(),
+                round: 0,
             }
         }
     };
+    let pages = &tenant.options.misbehaviour.pages;
+    if collection.path == LEGACY.path && pages.legacy_filter_ignored {
+        (page.low, page.high) = (0, shelf.len);
+        tenant.rules.unfiltered(tenant, request);
+    }
+    let astray = tenant.astray(request, page.number);
+    let here = page;
+    if here.round > 0 {
+        // A page beside the listing holds what the first one does, or nothing.
+        page = here.first();
+        page.high = if astray.is_some_and(Astray::shows) { page.high } else { page.low };
+    }
     page.high = page.high.min(shelf.len);
     page.low = page.low.min(page.high);
     let wanted = |index: usize| {
@@ -244,16 +259,14 @@ fn served(
         }
         passed += 1;
     }
-    let next = more.then(|| {
+    let honest = more.then(|| {
         // Entries that come again, as if others had been put in front.
-        let again = tenant.options.misbehaviour.pages.shifting.min(size.saturating_sub(1));
-        let next = query::Page { passed: passed.saturating_sub(again).max(page.passed + 1), skip: 0, ..page };
+        let again = pages.shifting.min(size.saturating_sub(1));
+        query::Page { passed: passed.saturating_sub(again).max(page.passed + 1), skip: 0, ..here }
+    });
+    let next = led(astray, here, honest).map(|next| {
         let separator = if query.rest.is_empty() { "" } else { "&" };
-        let root = if tenant.rolls(tenant.options.misbehaviour.pages.foreign_next_every) {
-            &tenant.decoy
-        } else {
-            &tenant.url
-        };
+        let root = if tenant.rolls(pages.foreign_next_every) { &tenant.decoy } else { &tenant.url };
         format!(
             "{root}{}?{}{separator}$skiptoken={}",
             request.path,

@@ -6,6 +6,7 @@ use super::filter::{self, Condition, Operator};
 use super::{Collection, bad_request};
 use crate::answer::Answer;
 use crate::clock::{TICKS_PER_SECOND, Ticks};
+use crate::misbehaviour::Paged;
 use crate::request::Request;
 use crate::token::Mint;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -178,11 +179,33 @@ pub(super) struct Page {
     pub(super) snapshot: Ticks,
     /// Records still to be left out.
     pub(super) skip: u64,
+    /// The listing's number, from which the way is made in which it leads astray.
+    pub(super) number: u64,
+    /// How far it has gone astray.
+    pub(super) round: u32,
+}
+
+impl Paged for Page {
+    fn round(self) -> u32 {
+        self.round
+    }
+
+    fn in_round(self, round: u32) -> Self {
+        Self { round, ..self }
+    }
+
+    fn first(self) -> Self {
+        Self { passed: 0, round: 0, ..self }
+    }
+
+    fn is_first(self) -> bool {
+        self.passed == 0 && self.round == 0
+    }
 }
 
 /// The token of a page of the query `rest`.
 pub(super) fn token(mint: &Mint, page: &Page, path: &str, rest: &str) -> String {
-    let state = format!("{}.{}.{}.{}", page.low, page.high, page.passed, page.snapshot);
+    let state = format!("{}.{}.{}.{}.{}.{}", page.low, page.high, page.passed, page.snapshot, page.number, page.round);
     let seal = mint.seal(&format!("{state}\n{path}\n{rest}"));
     URL_SAFE_NO_PAD.encode(format!("{state}.{seal}"))
 }
@@ -197,5 +220,13 @@ pub(super) fn resume(mint: &Mint, token: &str, path: &str, rest: &str) -> Option
     let mut parts = state.split('.');
     let mut index = || parts.next()?.parse().ok();
     let (low, high, passed) = (index()?, index()?, index()?);
-    Some(Page { low, high, passed, snapshot: parts.next()?.parse().ok()?, skip: 0 })
+    Some(Page {
+        low,
+        high,
+        passed,
+        snapshot: parts.next()?.parse().ok()?,
+        skip: 0,
+        number: parts.next()?.parse().ok()?,
+        round: parts.next()?.parse().ok()?,
+    })
 }

@@ -4,6 +4,7 @@
 //! by itself (tokens, quotas, publisher, query options) is noted there; here is what shows only over several requests.
 //! Sources: Microsoft, Office 365 Management Activity API reference and troubleshooting; Microsoft Graph throttling guidance.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,9 +26,18 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 /// The same, for real: what a machine is late by.
 const REAL_TOLERANCE: Duration = Duration::from_millis(50);
 
+/// A listing that has no end may be followed for so many pages until that is noticed.
+const MOST_PAGES: u32 = 200;
+/// A collection that ignores the filter may be asked less often than this: it gives everything each time.
+const MOST_UNFILTERED: u32 = 100;
+
 struct State {
     /// From when on each stream's subscription may be started again, and whether the service has named that time itself.
     starts: Vec<Option<(Ticks, bool)>>,
+    /// How many pages were asked for of each listing that leads astray.
+    astray: HashMap<u64, u32>,
+    /// How often a collection was asked that ignores the filter.
+    unfiltered: u32,
     /// When each stream was listed with success, in order.
     listed: Vec<Vec<Ticks>>,
     /// What each quota's API asked for last.
@@ -67,6 +77,8 @@ impl Rules {
     pub(crate) fn new(start_guard: Duration) -> Self {
         let state = State {
             starts: vec![None; STREAMS.len()],
+            astray: HashMap::new(),
+            unfiltered: 0,
             listed: vec![Vec::new(); STREAMS.len()],
             closed: [Closed { asked: Ticks::MIN, until: Ticks::MIN, early: 0 }; 3],
         };
@@ -167,6 +179,31 @@ impl Rules {
                 tenant.violation(request, "a subscription was started again within 15 minutes");
             }
             _ => {}
+        }
+    }
+
+    /// Counts a page of a listing that has no end.
+    pub(crate) fn astray(&self, tenant: &Tenant, request: &Request, listing: u64) {
+        let pages = {
+            let state = &mut *lock(&self.state);
+            let pages = state.astray.entry(listing).or_default();
+            *pages += 1;
+            *pages
+        };
+        if pages == MOST_PAGES + 1 {
+            tenant.violation(request, "a listing without an end was followed for more than 200 pages");
+        }
+    }
+
+    /// Counts a request for a collection that ignores the filter.
+    pub(crate) fn unfiltered(&self, tenant: &Tenant, request: &Request) {
+        let requests = {
+            let state = &mut *lock(&self.state);
+            state.unfiltered += 1;
+            state.unfiltered
+        };
+        if requests == MOST_UNFILTERED {
+            tenant.violation(request, "a collection that ignores the filter was asked a hundred times");
         }
     }
 }

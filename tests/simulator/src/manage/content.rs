@@ -9,6 +9,7 @@ use super::subscriptions::{self, Unlisted};
 use super::{content_type, missing, needs, parameter, stream_of};
 use crate::answer::Answer;
 use crate::clock::{TICKS_PER_SECOND, Ticks, millis_text, parse, ticks};
+use crate::misbehaviour::{Paged as _, led};
 use crate::request::Request;
 use crate::server::Tenant;
 use crate::streams::{Api, STREAMS};
@@ -110,7 +111,13 @@ fn listed(
             .and_then(|(place, sealed)| Place::read(place).filter(|place| seal(place) == sealed))
             .ok_or_else(|| Answer::management(400, "AF20031", "Invalid nextPage Input."))?,
     };
-    let (blobs, next) = listing.page(place, now);
+    let astray = tenant.astray(request, place.number);
+    let (blobs, next) = match astray {
+        Some(astray) if place.round() > 0 && astray.shows() => listing.page(place.first(), now),
+        Some(_) if place.round() > 0 => (Vec::new(), None),
+        _ => listing.page(place, now),
+    };
+    let next = led(astray, place, next);
     if tenant.options.misbehaviour.arrival.missing_blobs.is_some() {
         tenant.missing.shown(stream, &blobs, now);
     }

@@ -4,31 +4,55 @@
 
 use crate::catalogue::Shelf;
 use crate::clock::Ticks;
-use crate::misbehaviour::Pages;
+use crate::misbehaviour::{Paged, Pages};
 
 /// Where the next page goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// In order: the next blob. In disorder: the next entry of the listing.
     next: usize,
-    /// What the listing's order is made from.
-    salt: u64,
+    /// Where the first page began.
+    begin: usize,
+    /// The listing's number, from which its order is made, and the way in which it leads astray.
+    pub(super) number: u64,
     /// When the listing began.
     snapshot: Ticks,
+    /// How far it has gone astray.
+    round: u32,
+}
+
+impl Paged for Place {
+    fn round(self) -> u32 {
+        self.round
+    }
+
+    fn in_round(self, round: u32) -> Self {
+        Self { round, ..self }
+    }
+
+    fn first(self) -> Self {
+        Self { next: self.begin, round: 0, ..self }
+    }
+
+    fn is_first(self) -> bool {
+        self.next == self.begin && self.round == 0
+    }
 }
 
 impl Place {
     /// As it stands in a link.
     pub(super) fn write(&self) -> String {
-        format!("{}.{}.{}", self.next, self.salt, self.snapshot)
+        format!("{}.{}.{}.{}.{}", self.next, self.begin, self.number, self.snapshot, self.round)
     }
 
     pub(super) fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let place = Self {
             next: parts.next()?.parse().ok()?,
-            salt: parts.next()?.parse().ok()?,
+            begin: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
             snapshot: parts.next()?.parse().ok()?,
+            round: parts.next()?.parse().ok()?,
         };
         parts.next().is_none().then_some(place)
     }
@@ -54,7 +78,7 @@ impl<F: Fn(usize, Ticks) -> bool> Listing<'_, F> {
     /// Where the first page begins. `number` is different for each listing.
     pub(super) fn start(&self, now: Ticks, number: u64) -> Place {
         let next = if self.disordered() { 0 } else { self.shelf.first_blob_from(self.window.0) };
-        Place { next, salt: number, snapshot: now }
+        Place { next, begin: next, number, snapshot: now, round: 0 }
     }
 
     /// The blobs of a page, and where the next one begins, if there is one.
@@ -89,7 +113,7 @@ impl<F: Fn(usize, Ticks) -> bool> Listing<'_, F> {
             all.iter().copied().filter(|blob| self.shelf.strikes(self.pages.twice_every, *blob, 14)).collect();
         all.extend(again);
         if self.pages.shuffled {
-            fastrand::Rng::with_seed(place.salt).shuffle(&mut all);
+            fastrand::Rng::with_seed(place.number).shuffle(&mut all);
         }
         let page: Vec<usize> = all.iter().copied().skip(place.next).take(self.size).collect();
         let step = self.size.saturating_sub(self.pages.shifting).max(1);

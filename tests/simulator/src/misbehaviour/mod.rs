@@ -19,6 +19,7 @@ pub use dates::Dates;
 pub(crate) use dates::error as date_error;
 pub use identity::Identity;
 pub use pages::Pages;
+pub(crate) use pages::{Astray, Paged, led};
 pub use subscriptions::Subscriptions;
 pub(crate) use troubles::Rows;
 pub use troubles::{MOST_IN_A_ROW, Trouble, When};

@@ -1,12 +1,14 @@
-//! Ended at any moment, in any way, and started again, the collector delivers every record, and the file sink holds each once.
+//! Ended at any moment, in any way, and started again, the collector delivers every record, and the file sink holds each once;
+//! whatever the services do meanwhile, and without asking more often than they allow.
 //!
-//! `M365_KILLS=1000 cargo test --test integration -- killing` kills it more often.
+//! `M365_KILLS=1000 cargo test --test integration -- killing` kills it more often, and among more kinds of misbehaviour.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use m365_sim::{Options, Quotas};
+use m365_sim::{Ends, Options, Quotas, SCENARIOS, Scenario, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Tenant, assert_code, program, stderr};
@@ -23,9 +25,14 @@ fn long_tenant(seed: u64, events: u64) -> Tenant {
     })
 }
 
+/// How often to kill: as asked for, or else `usual`.
+fn kills(usual: u32) -> u32 {
+    std::env::var("M365_KILLS").map_or(usual, |text| text.parse().expect("M365_KILLS is a number"))
+}
+
 #[test]
 fn killed_at_a_hundred_random_moments_it_delivers_everything_exactly_once() {
-    let kills: u32 = std::env::var("M365_KILLS").map_or(100, |text| text.parse().expect("M365_KILLS is a number"));
+    let kills = kills(100);
     let tenant = long_tenant(9, 10_000);
     let config = tenant.configure("[limits]\nbatch_kib = 16\n");
     let mut moments = fastrand::Rng::with_seed(2_026);
@@ -49,6 +56,71 @@ fn killed_at_a_hundred_random_moments_it_delivers_everything_exactly_once() {
     assert_code(&tenant.collect(&config), 0);
     tenant.assert_delivered_exactly_once();
     assert_eq!(tenant.simulator.violations(), Vec::<String>::new());
+}
+
+/// The program by a tenant's clock.
+fn by_clock(tenant: &Tenant, config: &Path, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.args(arguments).arg("-c").arg(config).env("M365_PIPE_TEST_CLOCK", tenant.simulator.clock_setting());
+    command
+}
+
+/// Starts it and kills it, so many times, at random moments of up to `latest` milliseconds.
+fn kill_again_and_again(tenant: &Tenant, config: &Path, kills: u32, latest: u64, moments: &mut fastrand::Rng) {
+    for _ in 0..kills {
+        let mut child = by_clock(tenant, config, &["run"]).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(moments.u64(1..latest)));
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// The rules that a collector may not break, however often it is killed. A process that was killed has forgotten what it was asked
+/// to wait for, if that came a moment before.
+fn broken(verdict: &Verdict) -> Vec<&(String, u64, String)> {
+    verdict.rules.iter().filter(|(rule, _, _)| !rule.contains("Retry-After")).collect()
+}
+
+#[test]
+fn killed_among_every_kind_of_misbehaviour_it_delivers_everything_exactly_once() {
+    const KILLS_EACH: u32 = 15;
+    // What is large, slow, about being away for days, or needs a setting is about something else.
+    let apart = [
+        "deaf-quota",
+        "outage-of-6-days",
+        "large-blobs",
+        "huge-blobs",
+        "late-by-days",
+        "slow-bodies",
+        "late-records-by-hours",
+    ];
+    let fits = |scenario: &&Scenario| {
+        matches!(scenario.ends, Ends::Complete | Ends::AtLast) && !apart.contains(&scenario.name)
+    };
+    let mut scenarios: Vec<&Scenario> = SCENARIOS.iter().copied().flatten().filter(fits).collect();
+    let mut moments = fastrand::Rng::with_seed(2_027);
+    moments.shuffle(&mut scenarios);
+    let wanted = kills(60).div_ceil(KILLS_EACH) as usize;
+    for (round, scenario) in scenarios.iter().cycle().take(wanted).enumerate() {
+        let options = scenario.options(round as u64 + 1);
+        // Where nothing needs it to be faster: slow enough that a process starts within a part of a quota's time.
+        let speed = if options.speed > 100.0 { options.speed } else { 50.0 };
+        let tenant = Tenant::with(Options { speed, ..options });
+        let config = tenant.configure("[quotas]\n[limits]\nbatch_kib = 16\n");
+        kill_again_and_again(&tenant, &config, KILLS_EACH, 650, &mut moments);
+        let mut codes = Vec::new();
+        for minute in scenario.runs {
+            tenant.simulator.advance_to(Duration::from_secs(u64::from(*minute) * 60));
+            let output = by_clock(&tenant, &config, &["run", "--until-caught-up"]).output().unwrap();
+            codes.push(output.status.code());
+        }
+        let verdict = tenant.simulator.verdict(&[tenant.path("raw.ndjson")]);
+        let name = scenario.name;
+        assert_eq!(codes.last(), Some(&Some(0)), "{name} in round {round}: {codes:?}");
+        let complete = verdict.streams.values().all(|stream| stream.missing == 0 && stream.twice == 0);
+        assert!(complete && broken(&verdict).is_empty(), "{name} in round {round}, {codes:?}: {verdict}");
+    }
 }
 
 #[test]

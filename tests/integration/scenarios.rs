@@ -5,20 +5,26 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use m365_sim::{Ends, SCENARIOS, Scenario, scenario};
+use serde_json::Value;
 
 use crate::harness::{Tenant, program};
 
 /// The longest that one run may take, for real.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Declares a test for each scenario, by the family that it is listed under.
+/// Something more that has to hold of a scenario that was played: adds a line for what doesn't.
+type Also = fn(&Played, &mut String);
+
+/// Declares a test for each scenario, by the family that it is listed under: its name, settings of the collector, and what has
+/// to hold more than of every scenario.
 macro_rules! scenarios {
-    ($($(#[$attribute:meta])* $test:ident $name:literal $($setting:literal)?;)*) => {
-        $(#[test] $(#[$attribute])* fn $test() { play($name, concat!($($setting)?)); })*
+    ($($(#[$attribute:meta])* $test:ident $name:literal $($setting:literal)? $(=> $also:ident)?;)*) => {
+        $(#[test] $(#[$attribute])* fn $test() { play($name, concat!($($setting)?), &[$($also)?]); })*
         const TESTED: &[&str] = &[$($name),*];
     };
 }
@@ -75,12 +81,11 @@ fn every_scenario_is_played() {
 }
 
 /// Plays a scenario with as many seeds as asked for, and tells everything that was wrong with the first that fails.
-fn play(name: &str, settings: &str) {
-    let seeds: u64 = std::env::var("M365_SEEDS").map_or(2, |text| text.parse().expect("M365_SEEDS is a number"));
+fn play(name: &str, settings: &str, also: &[Also]) {
     let scenario = scenario(name).expect("a scenario of the kit");
-    for seed in 1..=seeds {
+    for seed in 1..=seeds() {
         let played = Played::new(scenario, seed, settings);
-        let wrong = played.wrong();
+        let wrong = played.wrong(also);
         assert!(
             wrong.is_empty(),
             "{name} with seed {seed}: {}\n{wrong}\n{}",
@@ -93,9 +98,16 @@ fn play(name: &str, settings: &str) {
     }
 }
 
+/// With how many seeds each scenario is played.
+fn seeds() -> u64 {
+    std::env::var("M365_SEEDS").map_or(2, |text| text.parse().expect("M365_SEEDS is a number"))
+}
+
 /// One run of the program in a scenario.
 struct Run {
     minute: u32,
+    /// When it began, by the simulated clock.
+    begun_ms: i64,
     code: Option<i32>,
     log: String,
 }
@@ -105,6 +117,37 @@ struct Played {
     scenario: &'static Scenario,
     tenant: Tenant,
     runs: Vec<Run>,
+    /// What `m365-pipe coverage --json` says at the end.
+    coverage: Value,
+}
+
+/// Begins a run of the program against a tenant, by its clock.
+fn begin(tenant: &Tenant, config: &Path, arguments: &[&str]) -> Child {
+    program()
+        .args(arguments)
+        .arg("-c")
+        .arg(config)
+        .env("M365_PIPE_TEST_CLOCK", tenant.simulator.clock_setting())
+        .stderr(File::create(tenant.path("log")).unwrap())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The exit code of a run, or none if it takes too long or is ended by a signal.
+fn end(child: &mut Child) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Played {
@@ -115,34 +158,21 @@ impl Played {
         let mut runs = Vec::new();
         for minute in scenario.runs {
             tenant.simulator.advance_to(Duration::from_secs(u64::from(*minute) * 60));
-            let log = tenant.path("log");
-            let mut child = program()
-                .args(["run", "--until-caught-up", "-c"])
-                .arg(&config)
-                .env("M365_PIPE_TEST_CLOCK", tenant.simulator.clock_setting())
-                .stderr(File::create(&log).unwrap())
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
-            let begun = Instant::now();
-            let code = loop {
-                if let Some(status) = child.try_wait().unwrap() {
-                    break status.code();
-                }
-                if begun.elapsed() > PATIENCE {
-                    child.kill().unwrap();
-                    child.wait().unwrap();
-                    break None;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            };
-            runs.push(Run { minute: *minute, code, log: std::fs::read_to_string(&log).unwrap() });
+            let begun_ms = tenant.simulator.now_ms();
+            let code = end(&mut begin(&tenant, &config, &["run", "--until-caught-up"]));
+            let log = std::fs::read_to_string(tenant.path("log")).unwrap();
+            runs.push(Run { minute: *minute, begun_ms, code, log });
+            if code.is_none() {
+                break;
+            }
         }
-        Self { scenario, tenant, runs }
+        let coverage = program().args(["coverage", "--json", "-c"]).arg(&config).output().unwrap();
+        let coverage = serde_json::from_slice(&coverage.stdout).unwrap_or(Value::Null);
+        Self { scenario, tenant, runs, coverage }
     }
 
     /// Everything that is not as it should be, one a line.
-    fn wrong(&self) -> String {
+    fn wrong(&self, also: &[Also]) -> String {
         let mut wrong = String::new();
         let verdict = self.tenant.simulator.verdict(&[self.tenant.path("raw.ndjson")]);
         if !verdict.passed() {
@@ -151,9 +181,29 @@ impl Played {
         if self.runs.iter().any(|run| run.code.is_none()) {
             let _ = writeln!(wrong, "a run took longer than {PATIENCE:?}, or was ended by a signal");
         }
+        // Who stops listing a stream owes nothing of what came after.
+        let last = self.runs.last().expect("a scenario has runs");
+        for (stream, one) in &verdict.streams {
+            let listed = one.listed_ms.is_some_and(|at| at >= last.begun_ms - 1_000);
+            if !listed && !self.should_block().contains(&stream.as_str()) {
+                let _ = writeln!(wrong, "{stream} was not listed in the last run");
+            }
+        }
         self.wrong_counts(&mut wrong);
         self.wrong_end(&mut wrong);
+        self.wrong_coverage(&mut wrong);
+        for also in also {
+            also(self, &mut wrong);
+        }
         wrong
+    }
+
+    fn should_block(&self) -> &'static [&'static str] {
+        if let Ends::Blocked(streams) = self.scenario.ends { streams } else { &[] }
+    }
+
+    fn should_gap(&self) -> &'static [&'static str] {
+        if let Ends::Gap(streams) = self.scenario.ends { streams } else { &[] }
     }
 
     /// The summaries of all runs and the file have to agree: what was read was delivered, rejected or a duplicate, and each
@@ -186,27 +236,47 @@ impl Played {
             .filter_map(|line| line.strip_prefix("m365-pipe: ")?.split_once(" is blocked: "))
             .map(|(stream, _)| stream)
             .collect();
-        let told_lost = |stream: &str| {
-            let told = |line: &str| line.contains(stream) && line.contains("is declared a gap");
-            self.runs.iter().any(|run| run.log.lines().any(told))
-        };
-        let should_block: &[&str] = if let Ends::Blocked(streams) = self.scenario.ends { streams } else { &[] };
-        let should_gap: &[&str] = if let Ends::Gap(streams) = self.scenario.ends { streams } else { &[] };
-        // What is lost is told by the exit code of the run that lost it.
-        let lost = last.log.contains("has lost data in this run");
+        let should_block = self.should_block();
         expect(
-            last.code == Some(if should_block.is_empty() && !lost { 0 } else { 5 }),
+            last.code == Some(if should_block.is_empty() { 0 } else { 5 }),
             &format!("the last run ended with {:?}", last.code),
         );
-        expect(!lost || !should_gap.is_empty(), "something was lost");
+        let codes: Vec<Option<i32>> = self.runs.iter().map(|run| run.code).collect();
+        let fits = |code: &Option<i32>| match self.scenario.ends {
+            Ends::Complete => *code == Some(0),
+            Ends::AtLast | Ends::Blocked(_) | Ends::Gap(_) => matches!(code, Some(0 | 5)),
+        };
+        expect(codes.iter().all(fits), &format!("the runs ended with {codes:?}"));
         let same = blocked.len() == should_block.len() && should_block.iter().all(|stream| blocked.contains(stream));
         expect(same, &format!("blocked are {blocked:?}, and should be {should_block:?}"));
-        for stream in self.tenant.simulator.holds().keys() {
-            let should = should_gap.contains(&stream.as_str());
-            expect(
-                told_lost(stream) == should,
-                &format!("{stream}: {}", if should { "a gap was not told" } else { "a gap was told that isn't one" }),
-            );
+    }
+
+    /// Gaps are in the ledger where there should be some, each was told as an error, there are no holes, and nothing is covered
+    /// that is still ahead.
+    fn wrong_coverage(&self, wrong: &mut String) {
+        let now_ms = self.tenant.simulator.now_ms();
+        for stream in self.tenant.simulator.holds().into_keys() {
+            let covered = &self.coverage["streams"][&stream];
+            let list = |name: &str| covered[name].as_array().map(Vec::as_slice).unwrap_or_default();
+            let should = self.should_gap().contains(&stream.as_str());
+            let told = |line: &str| {
+                line.contains(" ERROR ") && line.contains(&stream) && (line.contains(" gap") || line.contains(" lost"))
+            };
+            let told = self.runs.iter().any(|run| run.log.lines().any(told));
+            if (list("gaps").is_empty(), told) != (!should, should) {
+                let what = if should { "there should be a gap" } else { "there should be no gap" };
+                let _ = writeln!(wrong, "{stream}: {what}; told: {told}, declared: {:?}", list("gaps"));
+            }
+            if !list("holes").is_empty() {
+                let _ = writeln!(wrong, "{stream} has holes: {:?}", list("holes"));
+            }
+            let ahead = list("stretches").iter().filter_map(|stretch| {
+                let end: jiff::Timestamp = stretch["end"].as_str()?.parse().ok()?;
+                (end.as_millisecond() > now_ms).then_some(end)
+            });
+            for end in ahead {
+                let _ = writeln!(wrong, "{stream} is covered up to {end}, which is still ahead");
+            }
         }
     }
 }

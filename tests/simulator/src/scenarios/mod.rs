@@ -34,8 +34,10 @@ pub struct Scenario {
 /// How an honest collector ends a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// With everything.
+    /// With everything, each time that it is run.
     Complete,
+    /// With everything at the end of its last run. Runs before it may end with something that can't be had yet, and say so.
+    AtLast,
     /// With everything but these streams, and tells of each what to mend.
     Blocked(&'static [&'static str]),
     /// With everything that can be had, and tells that a stretch of these streams can't.
@@ -128,7 +130,7 @@ mod tests {
             assert!(scenario.runs.is_sorted() && scenario.runs.len() > 1, "{}", scenario.name);
             assert!(!scenario.about.is_empty() && scenario.about.len() < 120, "{}", scenario.name);
             let streams = match scenario.ends {
-                Ends::Complete => &[],
+                Ends::Complete | Ends::AtLast => &[],
                 Ends::Blocked(streams) | Ends::Gap(streams) => streams,
             };
             assert!(streams.iter().all(|stream| position(stream).is_some()), "{}", scenario.name);

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use m365_sim::{Ends, SCENARIOS, Scenario, scenario};
+use m365_sim::{Ends, Options, SCENARIOS, Scenario, scenario};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::{Tenant, program};
@@ -54,6 +55,7 @@ scenarios! {
     af429_as_403 "af429-as-403";
     af50000 "af50000";
     throttled_login "throttled-login";
+    bad_ten_minutes "bad-ten-minutes" "[http]\ntimeout_seconds = 5\n";
     short_tokens "short-tokens";
     revoked_tokens "revoked-tokens";
     clock_ahead "clock-ahead";
@@ -290,4 +292,35 @@ fn summary_row(line: &str) -> Option<[u64; 4]> {
     }
     let mut cell = || cells.next()?.parse().ok();
     Some([cell()?, cell()?, cell()?, cell()?])
+}
+
+/// A service holds out ten minutes in which most requests fail: it goes on running, and in the end it has everything.
+#[test]
+fn a_service_holds_out_bad_ten_minutes() {
+    let scenario = scenario("bad-ten-minutes").expect("a scenario of the kit");
+    for seed in 1..=seeds() {
+        // Everything is there from the start.
+        let tenant = Tenant::with(Options { ahead: Duration::ZERO, ..scenario.options(seed) });
+        let config = tenant.configure("[quotas]\n[http]\ntimeout_seconds = 5\n");
+        let mut child = begin(&tenant, &config, &["run"]);
+        let begun = Instant::now();
+        let verdict = loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let ended = child.try_wait().unwrap();
+            let log = || std::fs::read_to_string(tenant.path("log")).unwrap();
+            assert_eq!(ended, None, "seed {seed}: it ended by itself\n{}", log());
+            // Its file is made once it has logged in.
+            let output: Vec<_> = [tenant.path("raw.ndjson")].into_iter().filter(|path| path.exists()).collect();
+            let verdict = tenant.simulator.verdict(&output);
+            let whole =
+                verdict.streams.iter().all(|(stream, one)| one.written == Some(tenant.simulator.holds()[stream]));
+            if whole {
+                break verdict;
+            }
+            assert!(begun.elapsed() < PATIENCE, "seed {seed}: not complete in {PATIENCE:?}\n{verdict}\n{}", log());
+        };
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert_eq!(end(&mut child), Some(0), "seed {seed}");
+        assert!(verdict.passed(), "seed {seed}: {verdict}");
+    }
 }

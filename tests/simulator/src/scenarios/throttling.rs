@@ -1,7 +1,10 @@
 //! Services that ask for fewer requests, or fail inside.
 
-use super::{Ends, MINUTE, SOME_HOURS, Scenario, refusal};
+use std::time::Duration;
+
+use super::{Ends, MINUTE, SOME_HOURS, Scenario, html, refusal};
 use crate::misbehaviour::{Trouble, When};
+use crate::options::Instead;
 
 const STORM: When = When::Between(MINUTE.saturating_mul(0), MINUTE.saturating_mul(3));
 
@@ -84,5 +87,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         runs: SOME_HOURS,
         ends: Ends::Complete,
+    },
+    Scenario {
+        name: "bad-ten-minutes",
+        about: "For ten minutes three requests in four fail: 429, 503, 504, resets and silence, as often in a row as it comes.",
+        change: |options| {
+            let until = MINUTE.saturating_mul(10);
+            let bad = |on, one_in, what| Trouble { on, when: When::OneInBetween(one_in, Duration::ZERO, until), what };
+            options.misbehaviour.troubles = vec![
+                bad(&["/manage/"], 4, refusal(429, "AF429", "Too many requests.", None)),
+                bad(&["/graph/"], 4, refusal(429, "TooManyRequests", "Too many requests.", Some(10))),
+                bad(&[], 4, html(503)),
+                bad(&[], 6, html(504)),
+                bad(&[], 4, Instead::Reset),
+                bad(&[], 6, Instead::Silence(Duration::from_millis(300))),
+            ];
+        },
+        runs: SOME_HOURS,
+        ends: Ends::AtLast,
     },
 ];

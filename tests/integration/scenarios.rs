@@ -55,6 +55,7 @@ scenarios! {
     af429_as_403 "af429-as-403";
     af50000 "af50000";
     throttled_login "throttled-login";
+    deaf_quota "deaf-quota";
     bad_ten_minutes "bad-ten-minutes" "[http]\ntimeout_seconds = 5\n";
     short_tokens "short-tokens";
     revoked_tokens "revoked-tokens";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ends, MINUTE, SOME_HOURS, Scenario, html, refusal};
+use super::{Ends, HOUR, MINUTE, SIGN_INS, SOME_HOURS, Scenario, html, refusal};
 use crate::misbehaviour::{Trouble, When};
 use crate::options::Instead;
 
@@ -86,6 +86,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ];
         },
         runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+    Scenario {
+        name: "deaf-quota",
+        about: "The quotas go on counting while the collector ends and starts again: 5 requests in 10 seconds, whoever asks.",
+        change: |options| {
+            // Slow enough that the start of a process is short beside a quota's period.
+            options.speed = 10.0;
+            options.ahead = HOUR;
+            options.streams = SIGN_INS.iter().map(|stream| (*stream).to_owned()).collect();
+        },
+        runs: &[0, 30, 75],
         ends: Ends::Complete,
     },
     Scenario {

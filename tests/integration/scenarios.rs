@@ -62,6 +62,7 @@ scenarios! {
     clock_ahead "clock-ahead";
     clock_behind "clock-behind";
     clock_far_ahead "clock-far-ahead";
+    filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";
     auditing_off "auditing-off";

@@ -4,6 +4,7 @@
 //! run, and how an honest one ends; everything that is changed is a value that the tenant reads, not a branch on a name.
 
 mod arrival;
+mod claims;
 mod edges;
 mod identity;
 mod pages;
@@ -67,6 +68,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     transport::SCENARIOS,
     throttling::SCENARIOS,
     identity::SCENARIOS,
+    claims::SCENARIOS,
     tenant::SCENARIOS,
     edges::SCENARIOS,
 ];

@@ -59,6 +59,7 @@ scenarios! {
     bad_ten_minutes "bad-ten-minutes" "[http]\ntimeout_seconds = 5\n";
     short_tokens "short-tokens";
     revoked_tokens "revoked-tokens";
+    fresh_token_401 "fresh-token-401";
     clock_ahead "clock-ahead";
     clock_behind "clock-behind";
     clock_far_ahead "clock-far-ahead";

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Ends, SOME_HOURS, Scenario};
+use crate::misbehaviour::{Trouble, When};
+use crate::options::Instead;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -21,6 +23,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         change: |options| {
             options.misbehaviour.identity.revoke_every = Some(25);
             options.latency = Duration::from_millis(4);
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
+    Scenario {
+        name: "fresh-token-401",
+        about: "Every second token is refused for up to 20 seconds after its issue; and now and then comes an empty 403.",
+        change: |options| {
+            options.misbehaviour.identity.refuse_fresh = Some(20);
+            let empty = || Instead::Answer { status: 403, headers: Vec::new(), body: String::new() };
+            options.misbehaviour.troubles = vec![
+                Trouble { on: &["/manage/"], when: When::Alone(15), what: empty() },
+                Trouble { on: &["/graph/"], when: When::Alone(15), what: empty() },
+            ];
         },
         runs: SOME_HOURS,
         ends: Ends::Complete,

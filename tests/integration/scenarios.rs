@@ -3,13 +3,14 @@
 //!
 //! `M365_SEEDS=20 cargo test --test integration -- --include-ignored scenarios` plays each with twenty seeds, the large ones too.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use m365_sim::{Ends, Options, SCENARIOS, Scenario, scenario};
+use m365_sim::{Ends, Options, RequestLine, SCENARIOS, Scenario, scenario};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -55,6 +56,7 @@ scenarios! {
     af429_as_403 "af429-as-403";
     af50000 "af50000";
     throttled_login "throttled-login";
+    start_throttled "start-throttled" => others_went_on;
     deaf_quota "deaf-quota";
     bad_ten_minutes "bad-ten-minutes" "[http]\ntimeout_seconds = 5\n";
     short_tokens "short-tokens";
@@ -295,6 +297,31 @@ fn summary_row(line: &str) -> Option<[u64; 4]> {
     }
     let mut cell = || cells.next()?.parse().ok();
     Some([cell()?, cell()?, cell()?, cell()?])
+}
+
+/// Before a subscription could be started that had been refused, the other content types were read.
+fn others_went_on(played: &Played, wrong: &mut String) {
+    let lines = played.tenant.simulator.requests();
+    let start = |line: &&RequestLine| line.path_and_query.contains("/subscriptions/start");
+    let refused: BTreeSet<&str> = lines
+        .iter()
+        .filter(|line| start(line) && matches!(line.status, 403 | 429))
+        .filter_map(|line| line.stream.as_deref())
+        .collect();
+    if refused.len() != 2 {
+        let _ = writeln!(wrong, "refused were the starts of {refused:?}");
+    }
+    let started = |line: &RequestLine| {
+        start(&line) && line.status == 200 && line.stream.as_deref().is_some_and(|stream| refused.contains(stream))
+    };
+    let before = lines.iter().take_while(|line| !started(line));
+    let read = |line: &RequestLine| line.status == 200 && line.path_and_query.contains("/audit/");
+    let read: BTreeSet<&str> = before.filter(|line| read(line)).filter_map(|line| line.stream.as_deref()).collect();
+    // Of DLP there is too little to be sure that some of it is there.
+    let others = ["office365.azure-ad", "office365.exchange", "office365.sharepoint", "office365.general"];
+    for other in others.into_iter().filter(|stream| !refused.contains(stream) && !read.contains(stream)) {
+        let _ = writeln!(wrong, "{other} was not read before {refused:?} could be started");
+    }
 }
 
 /// A service holds out ten minutes in which most requests fail: it goes on running, and in the end it has everything.

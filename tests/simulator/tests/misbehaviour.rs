@@ -175,10 +175,12 @@ fn throttled_starts_name_their_time_in_words_and_hold_nothing_else() {
     let types = ["Audit.AzureActiveDirectory", "Audit.Exchange", "Audit.SharePoint", "DLP.All", "Audit.General"];
     let token = client.token("manage");
     let start = |name: &str| client.post(&client.feed(&format!("subscriptions/start?contentType={name}")), &token, "");
-    let refused: Vec<&str> = types.into_iter().filter(|name| start(name).status == 403).collect();
+    let refused: Vec<&str> = types.into_iter().filter(|name| matches!(start(name).status, 403 | 429)).collect();
     assert_eq!(refused.len(), 2, "{refused:?}");
     let reply = start(refused[0]);
-    assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (403, "429", None));
+    let told = (reply.status, reply.code());
+    assert!(told == (403, "429".to_owned()) || told == (429, "AF429".to_owned()), "{told:?}");
+    assert_eq!(reply.header("retry-after"), None);
     let text = reply.json()["error"]["message"].as_str().unwrap().to_owned();
     let left = text.strip_prefix("Too many frequent subscription start requests. Please retry again after ").unwrap();
     let (minutes, seconds) = left.strip_suffix("s.").unwrap().split_once("m ").unwrap();

@@ -117,7 +117,8 @@ impl Rules {
         }
         let Some(stream) = answer.stream else { return };
         if request.path.ends_with("/subscriptions/start") && answer.status != 401 {
-            let named = if answer.code == "429" { tenant.subscriptions.held(stream) } else { None };
+            let refused = matches!(answer.code.as_str(), "429" | "AF429");
+            let named = tenant.subscriptions.held(stream).filter(|_| refused);
             self.start(tenant, request, stream, now, named);
         }
         let listing = request.path.ends_with("/subscriptions/content") || request.path.starts_with("/graph/");

@@ -143,9 +143,12 @@ fn too_frequent(tenant: &Tenant, stream: usize, subscription: &mut Subscription,
     let (least, most) = tenant.options.misbehaviour.subscriptions.throttled_starts?;
     let seed = tenant.options.seed;
     // The content types are the first five streams.
-    if (stream as u64 + seed % 5) % 5 >= 2 {
-        return None;
-    }
+    // Both answers were seen.
+    let (status, code) = match (stream as u64 + seed % 5) % 5 {
+        0 => (403, "429"),
+        1 => (429, "AF429"),
+        _ => return None,
+    };
     let span = ticks(most.saturating_sub(least)).max(1);
     let time = ticks(least) + (mix(seed ^ mix(stream as u64)) >> 8) as Ticks % span;
     let until = *subscription.held.get_or_insert(now.saturating_add(time));
@@ -155,7 +158,7 @@ fn too_frequent(tenant: &Tenant, stream: usize, subscription: &mut Subscription,
         left / 60,
         left % 60
     );
-    (left > 0).then(|| Answer::management(403, "429", &message))
+    (left > 0).then(|| Answer::management(status, code, &message))
 }
 
 /// AF20023, for a subscription that somebody else has disabled.

@@ -89,6 +89,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ends: Ends::Complete,
     },
     Scenario {
+        name: "start-throttled",
+        about: "Two subscriptions can't be started for 10 to 14 minutes: 403 or 429, with the time in its text alone.",
+        change: |options| {
+            options.misbehaviour.subscriptions.throttled_starts = Some((10 * MINUTE, 14 * MINUTE));
+            // Slow enough that a busy machine reads the others meanwhile.
+            options.speed = 50.0;
+        },
+        runs: SOME_HOURS,
+        ends: Ends::AtLast,
+    },
+    Scenario {
         name: "deaf-quota",
         about: "The quotas go on counting while the collector ends and starts again: 5 requests in 10 seconds, whoever asks.",
         change: |options| {

@@ -46,6 +46,7 @@ scenarios! {
     stale_pages "stale-pages";
     foreign_content "foreign-content";
     foreign_pages "foreign-pages";
+    page_circles "page-circles";
     cut_bodies "cut-bodies";
     resets "resets";
     slow_bodies "slow-bodies";

@@ -62,4 +62,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         runs: SOME_HOURS,
         ends: Ends::Complete,
     },
+    Scenario {
+        name: "page-circles",
+        about: "One listing in three goes in a circle, names itself as its next page, has empty pages, or no end.",
+        change: |options| options.misbehaviour.pages.astray_every = 3,
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
+    },
 ];

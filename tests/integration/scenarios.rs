@@ -66,6 +66,7 @@ scenarios! {
     clock_ahead "clock-ahead";
     clock_behind "clock-behind";
     clock_far_ahead "clock-far-ahead";
+    odd_dates "odd-dates";
     filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";

@@ -67,6 +67,7 @@ scenarios! {
     clock_behind "clock-behind";
     clock_far_ahead "clock-far-ahead";
     odd_dates "odd-dates";
+    odd_retry_after "odd-retry-after";
     filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";

@@ -2,6 +2,40 @@
 
 use super::{Ends, SOME_HOURS, Scenario, html, refusal};
 use crate::misbehaviour::{Trouble, When};
+use crate::options::{Instead, Wait};
+
+/// Every value of `Retry-After` that was seen and is short or no wait, on every status that may have it.
+fn short_waits() -> Vec<Trouble> {
+    let waits = [
+        Wait::Text("0"),
+        Wait::Text("0.249"),
+        Wait::Text("-1"),
+        Wait::Text(""),
+        Wait::Text("soon"),
+        Wait::Date(-600),
+        Wait::Date(20),
+        Wait::OldDate(-86_400),
+        Wait::OldDate(20),
+    ];
+    let asked = |on, wait, status| Trouble { on, when: When::OneIn(150), what: Instead::AskToWait { status, wait } };
+    let every = |on| waits.map(|wait| [429, 503, 500].map(|status| asked(on, wait, status)));
+    [every(&["/manage/"]), every(&["/graph/"])].into_iter().flatten().flatten().collect()
+}
+
+/// Values of `Retry-After` that nobody should obey to their end, once each on both APIs.
+fn long_waits() -> Vec<Trouble> {
+    let waits = [
+        (429, Wait::Text("86400")),
+        (503, Wait::Text("31536000")),
+        (429, Wait::Text("18446744073709551615")),
+        (500, Wait::Text("86400")),
+        (503, Wait::OldDate(86_400)),
+    ];
+    let asked =
+        |on, (status, wait)| Trouble { on, when: When::Times(20, 1), what: Instead::AskToWait { status, wait } };
+    let every = |on: &'static [&'static str]| waits.map(|wait| asked(on, wait));
+    [every(&["/manage/"]), every(&["/graph/"])].into_iter().flatten().collect()
+}
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -23,6 +57,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         runs: SOME_HOURS,
         ends: Ends::Complete,
+    },
+    Scenario {
+        name: "odd-retry-after",
+        about: "429, 503 and 500 come with Retry-After of 0, 0.249, -1, a date that is past, a day, a year, 2^64-1, or nonsense.",
+        change: |options| {
+            options.misbehaviour.troubles = [long_waits(), short_waits()].concat();
+            // Some of these waits are obeyed for an hour.
+            options.speed = 500.0;
+        },
+        runs: &[0, 30, 75, 200, 260, 400, 520],
+        ends: Ends::AtLast,
     },
     Scenario {
         name: "filter-ignored",

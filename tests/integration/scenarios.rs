@@ -68,6 +68,7 @@ scenarios! {
     clock_far_ahead "clock-far-ahead";
     odd_dates "odd-dates";
     odd_retry_after "odd-retry-after";
+    errors_in_200 "errors-in-200";
     filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";

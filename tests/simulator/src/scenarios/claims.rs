@@ -1,8 +1,17 @@
 //! Answers that aren't what they say: times, waits, good statuses with bad bodies, content that isn't there yet.
 
-use super::{Ends, SOME_HOURS, Scenario, html, refusal};
+use super::{Ends, SOME_HOURS, Scenario, html, json, refusal};
 use crate::misbehaviour::{Trouble, When};
 use crate::options::{Instead, Wait};
+
+/// What the services say in place of an answer.
+const INTERNAL: &str = r#"{"error":{"code":"AF50005","message":"An internal error occurred. Retry the request."}}"#;
+const IN_A_LIST: &str = r#"[{"error":{"code":"AF50005","message":"An internal error occurred. Retry the request."}}]"#;
+const GENERAL: &str = r#"{"error":{"code":"generalException","message":"An unspecified error has occurred."}}"#;
+const NO_VALUE: &str = r#"{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#collection"}"#;
+const NULL_VALUE: &str = r#"{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#collection","value":null}"#;
+const NO_TOKEN: &str =
+    r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: A transient error has occurred."}"#;
 
 /// Every value of `Retry-After` that was seen and is short or no wait, on every status that may have it.
 fn short_waits() -> Vec<Trouble> {
@@ -68,6 +77,29 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         runs: &[0, 30, 75, 200, 260, 400, 520],
         ends: Ends::AtLast,
+    },
+    Scenario {
+        name: "errors-in-200",
+        about: "One answer in five has status 200 and an error in its body, another shape, no value, or half of a page.",
+        change: |options| {
+            options.misbehaviour.bodies.error_member_every = 10;
+            let trouble = |on, one_in, body| Trouble { on, when: When::OneIn(one_in), what: json(200, body) };
+            options.misbehaviour.troubles = vec![
+                trouble(&["GET /manage/"], 12, INTERNAL),
+                trouble(&["GET /manage/", "/subscriptions/"], 20, r#"{"value":[]}"#),
+                trouble(&["GET /manage/", "/subscriptions/"], 30, "null"),
+                trouble(&["GET /manage/", "/subscriptions/"], 20, IN_A_LIST),
+                trouble(&["GET /manage/", "/audit/"], 30, "{}"),
+                trouble(&["POST /manage/"], 4, INTERNAL),
+                trouble(&["/graph/"], 15, GENERAL),
+                trouble(&["/graph/"], 30, NULL_VALUE),
+                trouble(&["/graph/"], 30, NO_VALUE),
+                trouble(&["/graph/"], 60, "[]"),
+                trouble(&["POST /login/"], 4, NO_TOKEN),
+            ];
+        },
+        runs: SOME_HOURS,
+        ends: Ends::Complete,
     },
     Scenario {
         name: "filter-ignored",

@@ -108,6 +108,12 @@ fn html(status: u16) -> Instead {
     }
 }
 
+/// An answer of JSON that the services wouldn't have given.
+fn json(status: u16, body: &str) -> Instead {
+    let headers = vec![("content-type".to_owned(), "application/json; charset=utf-8".to_owned())];
+    Instead::Answer { status, headers, body: body.to_owned() }
+}
+
 /// An answer in the envelope that both APIs use, with `Retry-After` if it has seconds.
 fn refusal(status: u16, code: &str, message: &str, retry_after: Option<u32>) -> Instead {
     let mut headers = vec![("content-type".to_owned(), "application/json; charset=utf-8".to_owned())];

@@ -69,6 +69,7 @@ scenarios! {
     odd_dates "odd-dates";
     odd_retry_after "odd-retry-after";
     errors_in_200 "errors-in-200";
+    missing_for_a_while "missing-for-a-while";
     filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";

@@ -1,9 +1,11 @@
 //! Answers that aren't what they say: times, waits, good statuses with bad bodies, content that isn't there yet.
 
-use super::{Ends, SOME_HOURS, Scenario, html, json, refusal};
-use crate::misbehaviour::{Trouble, When};
+use super::{Ends, HOUR, MINUTE, SOME_HOURS, Scenario, html, json, refusal};
+use crate::misbehaviour::{Late, Trouble, When};
 use crate::options::{Instead, Wait};
 
+/// Until long after the longest time for which something can't be read.
+const A_DAY: &[u32] = &[0, 30, 75, 200, 320, 420, 560, 1_000, 1_700];
 /// What the services say in place of an answer.
 const INTERNAL: &str = r#"{"error":{"code":"AF50005","message":"An internal error occurred. Retry the request."}}"#;
 const IN_A_LIST: &str = r#"[{"error":{"code":"AF50005","message":"An internal error occurred. Retry the request."}}]"#;
@@ -100,6 +102,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         runs: SOME_HOURS,
         ends: Ends::Complete,
+    },
+    Scenario {
+        name: "missing-for-a-while",
+        about: "One blob in three answers 404, AF20050 or AF20052 for 5 minutes to 4 hours after it was listed.",
+        change: |options| {
+            let late = Late { one_in: 3, least: 5 * MINUTE, most: 4 * HOUR };
+            options.misbehaviour.arrival.missing_blobs = Some(late);
+        },
+        runs: A_DAY,
+        ends: Ends::AtLast,
     },
     Scenario {
         name: "filter-ignored",

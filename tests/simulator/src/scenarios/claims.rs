@@ -114,6 +114,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ends: Ends::AtLast,
     },
     Scenario {
+        name: "wrong-urls",
+        about: "For five hours every blob is refused: 400 AF20052, the key in its address is invalid.",
+        change: |options| {
+            options.misbehaviour.troubles = vec![Trouble {
+                on: &["GET /manage/", "/audit/"],
+                when: When::Between(0 * MINUTE, 5 * HOUR),
+                what: refusal(400, "AF20052", "Blob key in the url is invalid. Please correct the url.", None),
+            }];
+        },
+        runs: A_DAY,
+        ends: Ends::AtLast,
+    },
+    Scenario {
         name: "filter-ignored",
         about: "The legacy alerts ignore the time filter: all of them come, whatever time is asked for.",
         change: |options| {

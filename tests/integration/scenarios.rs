@@ -71,6 +71,7 @@ scenarios! {
     errors_in_200 "errors-in-200";
     missing_for_a_while "missing-for-a-while";
     wrong_urls "wrong-urls";
+    broken_record "broken-record";
     filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";

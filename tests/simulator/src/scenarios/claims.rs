@@ -127,6 +127,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ends: Ends::AtLast,
     },
     Scenario {
+        name: "broken-record",
+        about: "The JSON of audits, of non-interactive sign-ins and of a blob always breaks at the same record.",
+        change: |options| options.misbehaviour.bodies.broken_records = BROKEN,
+        runs: A_DAY,
+        ends: Ends::Gap(BROKEN),
+    },
+    Scenario {
         name: "filter-ignored",
         about: "The legacy alerts ignore the time filter: all of them come, whatever time is asked for.",
         change: |options| {
@@ -140,3 +147,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ends: Ends::Complete,
     },
 ];
+
+/// Streams of both APIs.
+const BROKEN: &[&str] = &["office365.exchange", "graph.signins.noninteractive", "graph.directory-audits"];

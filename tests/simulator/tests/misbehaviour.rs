@@ -5,9 +5,9 @@ mod client;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
-use client::{Client, Reply, unlimited};
+use client::{Client, NOW, Reply, unlimited};
 use m365_sim::misbehaviour::{Late, Trouble, When};
-use m365_sim::{Instead, Options, Wait};
+use m365_sim::{Instead, Options, Wait, scenario};
 
 const CONTENT: &str = "subscriptions/content?contentType=Audit.General";
 const LAST_DAY: &str = "startTime=2026-01-14T12:00:00&endTime=2026-01-15T12:00:00";
@@ -389,4 +389,39 @@ fn silence_ends_without_an_answer() {
     let begun = std::time::Instant::now();
     assert!(agent.get(&sign_ins(&client)).header("authorization", &bearer).call().is_err());
     assert!(begun.elapsed() >= Duration::from_millis(30));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_misbehaviour() {
+    for name in ["odd-retry-after", "errors-in-200", "page-circles", "fresh-token-401", "bad-ten-minutes"] {
+        let play = |seed| {
+            let options =
+                Options { subscribed: true, speed: 1.0, now: Some(NOW), ..scenario(name).unwrap().options(seed) };
+            let client = Client::new(options);
+            // The login may fail, too: what it answers is among the lines.
+            let token = |api: &str| {
+                let scope = format!("{}/{api}/.default", client.simulator.url());
+                let fields = [
+                    ("grant_type", "client_credentials"),
+                    ("client_id", client.simulator.client_id()),
+                    ("client_secret", client.simulator.client_secret()),
+                    ("scope", &scope),
+                ];
+                (0..20).find_map(|_| {
+                    let reply = client.try_login(&fields)?;
+                    Some(reply.json().get("access_token")?.as_str()?.to_owned())
+                })
+            };
+            let (manage, graph) = (token("manage").unwrap(), token("graph").unwrap());
+            for _ in 0..40 {
+                client.try_get(&general(&client), &manage);
+                client.try_get(&sign_ins(&client), &graph);
+            }
+            let lines = client.simulator.requests();
+            lines.into_iter().map(|line| (line.status, line.code)).collect::<Vec<_>>()
+        };
+        let (first, second, other) = (play(3), play(3), play(4));
+        assert_eq!(first, second, "{name}");
+        assert!(first != other || name == "page-circles", "{name}");
+    }
 }

@@ -88,6 +88,13 @@ impl Client {
         Self::reply(self.agent.post(url).send_form(fields.iter().copied()))
     }
 
+    /// The answer of the login, if there is one and it is JSON.
+    pub fn try_login(&self, fields: &[(&str, &str)]) -> Option<Reply> {
+        let url = format!("{}/login/{}/oauth2/v2.0/token", self.simulator.url(), self.simulator.domain());
+        let reply = Self::reply(Ok(self.agent.post(url).send_form(fields.iter().copied()).ok()?));
+        reply.body.starts_with('{').then_some(reply)
+    }
+
     /// A token for `manage` or `graph`.
     pub fn token(&self, api: &str) -> String {
         let scope = format!("{}/{api}/.default", self.simulator.url());
@@ -104,6 +111,11 @@ impl Client {
 
     pub fn get(&self, url: &str, token: &str) -> Reply {
         Self::reply(self.agent.get(url).header("authorization", format!("Bearer {token}")).call())
+    }
+
+    /// Asks, whether there is an answer or not.
+    pub fn try_get(&self, url: &str, token: &str) {
+        let _ = self.agent.get(url).header("authorization", format!("Bearer {token}")).call();
     }
 
     pub fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Reply {

@@ -71,7 +71,9 @@ impl Head {
     /// ` (request id …)` for messages, from the header that names the request in Microsoft's logs; empty without one.
     pub fn request_id(&self) -> String {
         match self.header("request-id").or_else(|| self.header("x-ms-request-id")) {
-            Some(id) if id.len() <= 128 => format!(" (request id {id})"),
+            Some(id) if id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                format!(" (request id {id})")
+            }
             _ => String::new(),
         }
     }
@@ -160,7 +162,7 @@ pub fn handed_out(error: Error, root: &str, what: &str, url: &str) -> Error {
     Error {
         message: format!(
             "The service handed out a {what} at {}, and the configured root is {root}; the host refused to call it: {} If the tenant lives in another cloud, choose that cloud in the configuration.",
-            host_of(url),
+            excerpt(host_of(url)),
             error.message
         ),
         ..error
@@ -185,7 +187,7 @@ pub fn asked_at_root(what: &str, url: &str, root: &str) -> Note {
         level: Level::Warn,
         message: format!(
             "The service handed out a {what} at {}, which isn't the configured root {root} and isn't called; the page is asked for there.",
-            host_of(url)
+            excerpt(host_of(url))
         ),
     }
 }
@@ -197,14 +199,37 @@ pub fn host_of(url: &str) -> &str {
     &url[..end]
 }
 
-/// At most 300 characters of a service's own words, on one line.
+/// At most 300 characters of a service's own words, on one line. A character that a terminal or an editor acts upon instead of
+/// showing it stands there by its number.
 pub fn excerpt(text: &str) -> String {
-    let mut out: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = out.char_indices().nth(300) {
-        out.truncate(end);
-        out.push('…');
+    const LENGTH: usize = 300;
+    let mut out = String::new();
+    for (number, word) in text.split_whitespace().enumerate() {
+        if number > 0 {
+            out.push(' ');
+        }
+        for character in word.chars().take(LENGTH + 1) {
+            if acts(character) {
+                out.extend(character.escape_unicode());
+            } else {
+                out.push(character);
+            }
+        }
+        if let Some((end, _)) = out.char_indices().nth(LENGTH) {
+            out.truncate(end);
+            out.push('…');
+            break;
+        }
     }
     out
+}
+
+/// Whether a character changes how others are shown: controls, marks of direction and of joining, line separators, tags.
+fn acts(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -258,5 +283,19 @@ mod tests {
         assert!(same_page("https://a/x?y", "https://b/x?y") && !same_page("https://a/x?y", "https://a/x?z"));
         assert_eq!(excerpt("a\r\n b"), "a b");
         assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
+        assert_eq!(excerpt(&"é é".repeat(400)).chars().count(), 301);
+    }
+
+    #[test]
+    fn what_acts_instead_of_showing_is_shown_by_its_number() {
+        assert_eq!(excerpt("a\u{1b}[31m\r\nERROR forged\u{202e}"), "a\\u{1b}[31m ERROR forged\\u{202e}");
+        assert_eq!(excerpt("\0\u{feff}\u{200b}\u{2066}x"), "\\u{0}\\u{feff}\\u{200b}\\u{2066}x");
+        assert_eq!(excerpt("Müller – 日本語 🙂"), "Müller – 日本語 🙂");
+        for character in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let shown = excerpt(&character.to_string());
+            assert!(shown.len() <= 20 && !shown.chars().any(acts), "{character:?}");
+        }
+        let forged = Head { status: 500, headers: vec![("request-id".into(), "ab\u{1b}[31mc".into())] };
+        assert_eq!(forged.request_id(), "");
     }
 }

@@ -4,6 +4,7 @@
 mod allocator;
 pub mod call;
 pub mod catalog;
+pub mod causes;
 pub mod clock;
 #[cfg(any(target_family = "wasm", test))]
 mod compare;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod graph;
 pub mod normalize;
 pub mod office365;
+pub mod pages;
 pub mod passes;
 pub mod settings;
 pub mod source;

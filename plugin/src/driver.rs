@@ -3,15 +3,17 @@
 //! Invariant: no rule of either API is known here; a machine decides, the driver calls. The batch in hand and one record
 //! are all that is held of a body.
 
-use crate::call::{Answer, Body, Head, Http, Level, Log, Machine, Note, Request, Step};
+use crate::call::{Answer, Body, Head, Http, Level, Log, Machine, Note, Request, Step, excerpt};
 use crate::clock::Interval;
 use crate::error::{Error, ErrorKind};
-use crate::splitter::{Framing, SplitError, Splitter};
+use crate::splitter::{self, Framing, SplitError, Splitter};
 
 /// Answers to lists and refusals may be this large, in bytes.
 const ANSWER_LIMIT: usize = 16 << 20;
 /// How much is read of a body at a time, in bytes.
 const PIECE: u32 = 256 << 10;
+/// A chunk ends after so many losses; the contract allows 256, and one piece of a body has few.
+const LOSSES_A_CHUNK: usize = 128;
 
 /// Leads a conversation to its end.
 ///
@@ -47,14 +49,7 @@ fn whole(body: &mut impl Body) -> Result<Vec<u8>, Error> {
         if piece.is_empty() {
             return Ok(bytes);
         }
-        if bytes.len() + piece.len() > ANSWER_LIMIT {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                "answer-limit",
-                format!("The service's answer to a list is larger than {ANSWER_LIMIT} bytes; it was given up."),
-            ));
-        }
-        bytes.extend_from_slice(&piece);
+        keep(&mut bytes, &piece)?;
     }
 }
 
@@ -65,6 +60,8 @@ pub enum ReadStep {
     Call(Request),
     /// The split is read.
     Done,
+    /// There is nothing to get for now.
+    Fail(Error),
 }
 
 /// A split being read, page by page, as a state machine.
@@ -75,16 +72,37 @@ pub trait SplitReader {
     fn framing(&self) -> Framing;
     /// Whether a status carries records (and the body is to be split) or is a refusal.
     fn carries_records(&self, head: &Head) -> bool;
-    /// An answer that carries no records. `Ok` means: ask for the next step.
+    /// An answer that isn't the records that were asked for: by its status, or by its body. `read` is how many records of its page were
+    /// handed on before the body said so, if it was one so far. `Ok` means: ask for the next step.
     ///
     /// # Errors
     /// What the answer means for the split.
-    fn on_refusal(&mut self, answer: Answer) -> Result<(), Error>;
-    /// A call without an answer, or a body that broke off. `Ok` means: ask for the next step.
+    fn on_refusal(&mut self, answer: Answer, read: Option<u64>) -> Result<(), Error>;
+    /// A call without an answer. `Ok` means: ask for the next step.
     ///
     /// # Errors
     /// What it means for the split.
     fn on_failure(&mut self, error: Error) -> Result<(), Error>;
+    /// A body with records that broke off, or can't be understood, after `read` records were handed on. `Ok` means: ask for the next
+    /// step.
+    ///
+    /// # Errors
+    /// What it means for the split.
+    fn on_broken(&mut self, error: Error, read: u64) -> Result<(), Error>;
+    /// Whether [`Self::on_record`] is to be called for the page that is being read.
+    fn watches(&self) -> bool {
+        false
+    }
+    /// A record of the page that is being read.
+    fn on_record(&mut self, _record: &[u8]) {}
+    /// The stretch of the arrival clock that is being read, where that is known.
+    fn stretch(&self) -> Option<Interval> {
+        None
+    }
+    /// What was passed over since the last call.
+    fn take_losses(&mut self) -> Vec<Loss> {
+        Vec::new()
+    }
     /// A page has been read to its end. `page` knows the number of its records and the other members.
     ///
     /// # Errors
@@ -148,6 +166,9 @@ struct Page<B> {
     head: Head,
     body: B,
     splitter: Splitter,
+    /// The body up to where its records begin: without them, it is read as a refusal.
+    before: Vec<u8>,
+    bytes: u64,
 }
 
 /// A split being read over some HTTP.
@@ -156,7 +177,7 @@ pub struct Reader<H: Http> {
     stream: &'static str,
     record_limit: usize,
     page: Option<Page<H::Body>>,
-    /// A failure that is told after the chunk that keeps the position.
+    /// A failure that is told after the chunk of what came before it.
     held: Option<Error>,
     done: bool,
 }
@@ -167,11 +188,11 @@ impl<H: Http> Reader<H> {
         Self { reading, stream, record_limit, page: None, held: None, done: false }
     }
 
-    /// The next records: about `max_bytes` of them, but one at least unless only the position is worth
+    /// The next records: about `max_bytes` of them, but one at least unless only the position or a loss is worth
     /// keeping, and none after the last chunk.
     ///
     /// # Errors
-    /// What the service or the host has it; the reader is of no use then.
+    /// What the service or the host has it; the reader is of no use then. What was read before was handed out.
     pub fn next(&mut self, max_bytes: u32, http: &mut H, log: &mut impl Log) -> Result<Option<Chunk>, Error> {
         if let Some(error) = self.held.take() {
             return Err(error);
@@ -181,28 +202,34 @@ impl<H: Http> Reader<H> {
         }
         let mut chunk = Chunk::default();
         let result = self.fill(&mut chunk, max_bytes as usize, http, log);
-        for note in self.reading.take_notes() {
-            log.write(self.stream, note);
-        }
+        chunk.losses.append(&mut self.reading.take_losses());
+        self.log(log);
+        let keep = self.reading.take_keep();
         if let Err(error) = result {
             self.page = None;
             self.done = true;
-            if self.reading.take_keep() {
-                chunk.resume = self.reading.resume();
-                self.held = Some(error);
-                return Ok(Some(chunk));
+            if !keep && chunk.count == 0 && chunk.losses.is_empty() {
+                return Err(error);
             }
-            return Err(error);
+            self.held = Some(error);
+            chunk.resume = self.reading.resume();
+            return Ok(Some(chunk));
         }
-        self.reading.take_keep();
         chunk.done = self.done;
         chunk.resume = if self.done { None } else { self.reading.resume() };
         Ok(Some(chunk))
     }
 
+    fn log(&mut self, log: &mut impl Log) {
+        for note in self.reading.take_notes() {
+            log.write(self.stream, note);
+        }
+    }
+
     fn fill(&mut self, chunk: &mut Chunk, max_bytes: usize, http: &mut H, log: &mut impl Log) -> Result<(), Error> {
         loop {
-            if chunk.count > 0 && chunk.data.len() >= max_bytes {
+            let enough = chunk.count > 0 && chunk.data.len() >= max_bytes;
+            if enough || chunk.losses.len() >= LOSSES_A_CHUNK {
                 return Ok(());
             }
             match self.page.take() {
@@ -211,13 +238,20 @@ impl<H: Http> Reader<H> {
                         self.done = true;
                         return Ok(());
                     }
+                    ReadStep::Fail(error) => return Err(error),
                     ReadStep::Call(request) => self.call(&request, http)?,
                 },
-                Some(page) => self.piece(page, chunk, max_bytes)?,
+                Some(page) => {
+                    if let Some(odd) = self.piece(page, chunk, max_bytes)? {
+                        let message = format!(
+                            "A body with records isn't proper JSON: {odd}. All its records were read; the service is at fault."
+                        );
+                        log.write(self.stream, note(Level::Warn, message));
+                    }
+                }
             }
-            for note in self.reading.take_notes() {
-                log.write(self.stream, note);
-            }
+            chunk.losses.append(&mut self.reading.take_losses());
+            self.log(log);
         }
     }
 
@@ -226,57 +260,147 @@ impl<H: Http> Reader<H> {
             Err(error) => self.reading.on_failure(error),
             Ok((head, body)) if self.reading.carries_records(&head) => {
                 let splitter = Splitter::new(self.reading.framing(), self.record_limit);
-                self.page = Some(Page { head, body, splitter });
+                self.page = Some(Page { head, body, splitter, before: Vec::new(), bytes: 0 });
                 Ok(())
             }
             Ok((head, mut body)) => match whole(&mut body) {
-                Ok(body) => self.reading.on_refusal(Answer { head, body }),
+                Ok(body) => self.reading.on_refusal(Answer { head, body }, None),
                 Err(error) => self.reading.on_failure(error),
             },
         }
     }
 
-    fn piece(&mut self, mut page: Page<H::Body>, chunk: &mut Chunk, max_bytes: usize) -> Result<(), Error> {
+    /// Reads some of a page. Returns what was odd about it, if this was its end.
+    fn piece(
+        &mut self,
+        mut page: Page<H::Body>,
+        chunk: &mut Chunk,
+        max_bytes: usize,
+    ) -> Result<Option<&'static str>, Error> {
         let room = max_bytes.saturating_sub(chunk.data.len());
         let size = u32::try_from(room).unwrap_or(PIECE).clamp(4 << 10, PIECE);
         let piece = match page.body.read(size) {
             Ok(piece) => piece,
-            Err(error) => return self.reading.on_failure(error),
+            Err(error) => {
+                let (read, bytes) = (page.splitter.elements(), page.bytes);
+                return self.reading.on_broken(broke_off(error, read, bytes), read).map(|()| None);
+            }
         };
-        if piece.is_empty() {
-            page.splitter.finish().map_err(|error| broken(&error))?;
-            return self.reading.on_page(&page.head, &page.splitter);
+        if piece.is_empty() || page.splitter.is_over() {
+            return self.end(page);
         }
-        page.splitter
-            .feed(&piece, |record| {
-                chunk.data.extend_from_slice(record);
-                chunk.data.push(b'\n');
-                chunk.count += 1;
-            })
-            .map_err(|error| broken(&error))?;
-        self.page = Some(page);
-        Ok(())
+        page.bytes += piece.len() as u64;
+        let watches = self.reading.watches();
+        let reading = &mut self.reading;
+        let split = page.splitter.feed(&piece, |record| {
+            chunk.data.extend_from_slice(record);
+            chunk.data.push(b'\n');
+            chunk.count += 1;
+            if watches {
+                reading.on_record(record);
+            }
+        });
+        for record in page.splitter.take_skipped() {
+            chunk.losses.push(self.oversized(&record));
+        }
+        match split {
+            Ok(()) => {
+                if !page.splitter.begun() {
+                    keep(&mut page.before, &piece)?;
+                }
+                self.page = Some(page);
+                Ok(None)
+            }
+            Err(_) if !page.splitter.begun() => {
+                keep(&mut page.before, &piece)?;
+                loop {
+                    match page.body.read(PIECE) {
+                        Ok(piece) if piece.is_empty() => break,
+                        Ok(piece) => keep(&mut page.before, &piece)?,
+                        Err(error) => return self.reading.on_failure(error).map(|()| None),
+                    }
+                }
+                self.reading.on_refusal(Answer { head: page.head, body: page.before }, None).map(|()| None)
+            }
+            Err(error) => self.broken(&error, page),
+        }
+    }
+
+    /// A page has come to its end: it is one, or it says that it isn't.
+    fn end(&mut self, page: Page<H::Body>) -> Result<Option<&'static str>, Error> {
+        match page.splitter.finish() {
+            Ok(()) => match page.splitter.error() {
+                Some(error) => {
+                    let body = format!("{{\"error\":{error}}}").into_bytes();
+                    let read = page.splitter.elements();
+                    self.reading.on_refusal(Answer { head: page.head, body }, Some(read)).map(|()| None)
+                }
+                None => self.reading.on_page(&page.head, &page.splitter).map(|()| page.splitter.odd()),
+            },
+            Err(_) if !page.splitter.begun() => {
+                self.reading.on_refusal(Answer { head: page.head, body: page.before }, None).map(|()| None)
+            }
+            Err(error) => self.broken(&error, page),
+        }
+    }
+
+    fn broken(&mut self, error: &SplitError, page: Page<H::Body>) -> Result<Option<&'static str>, Error> {
+        let read = page.splitter.elements();
+        let said = page.splitter.error().map_or_else(String::new, |error| {
+            let text = serde_json::from_str::<serde_json::Value>(&error).ok();
+            let word =
+                |name: &str| text.as_ref().and_then(|text| text.get(name)?.as_str()).unwrap_or_default().to_owned();
+            format!(" The service wrote into it: \"{}\".", excerpt(&format!("{}: {}", word("code"), word("message"))))
+        });
+        let (code, mend) = match error {
+            SplitError::Truncated { .. } => ("body-cut", "It is tried again."),
+            _ => ("not-json", "It is tried again; if it stays, the service is at fault."),
+        };
+        let message = format!("An answer with records can't be read behind its first {read}: {error}.{said} {mend}");
+        self.reading.on_broken(Error::new(ErrorKind::Protocol, code, message), read).map(|()| None)
+    }
+
+    fn oversized(&self, record: &splitter::Oversized) -> Loss {
+        let limit = self.record_limit >> 20;
+        let needed = record.limit_mib();
+        Loss {
+            stretch: self.reading.stretch(),
+            code: "record-limit".to_owned(),
+            message: format!(
+                "A record of {} bytes is larger than the setting record_limit_mib = {limit} and was passed over; what is around it was read. With {needed} it can be read.",
+                record.bytes
+            ),
+            oversized: Some(Oversized {
+                bytes: record.bytes,
+                sha256: record.sha256(),
+                head: record.head.clone(),
+                limit_mib: needed,
+            }),
+        }
     }
 }
 
-fn broken(error: &SplitError) -> Error {
-    let (kind, code, mend) = match error {
-        SplitError::Html => (
-            ErrorKind::Unavailable,
-            "html",
-            "A gateway in front of the service answered in its place; it is tried again.",
-        ),
-        SplitError::Truncated { .. } => {
-            (ErrorKind::Protocol, "body-cut", "The connection broke off; it is tried again.")
-        }
-        SplitError::Garbage { .. } => {
-            (ErrorKind::Protocol, "not-json", "It is tried again; if it stays, the service is at fault.")
-        }
-        SplitError::TooLarge { .. } => {
-            (ErrorKind::TooLarge, "record-limit", "Raise the setting record_limit_mib to read it.")
-        }
-    };
-    Error::new(kind, code, format!("An answer with records can't be read: {error}. {mend}"))
+/// Keeps a piece of an answer that is read whole.
+fn keep(bytes: &mut Vec<u8>, piece: &[u8]) -> Result<(), Error> {
+    if bytes.len() + piece.len() > ANSWER_LIMIT {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            "answer-limit",
+            format!("An answer without records is larger than {ANSWER_LIMIT} bytes; it was given up."),
+        ));
+    }
+    bytes.extend_from_slice(piece);
+    Ok(())
+}
+
+/// A body that broke off on the way: how much of it came. What the host says about time, or that it ends, stays as it is.
+fn broke_off(error: Error, read: u64, bytes: u64) -> Error {
+    let kind = error.kind;
+    let code =
+        if matches!(kind, ErrorKind::Unavailable | ErrorKind::Protocol) { "body-cut".to_owned() } else { error.code };
+    let message =
+        format!("A body with records broke off after {bytes} bytes and {read} whole records: {}", error.message);
+    Error { code, message, ..error }
 }
 
 /// A line of a machine.

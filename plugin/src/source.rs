@@ -91,6 +91,20 @@ impl Finding {
         }
     }
 
+    /// What the service answered, for what a run copes with by waiting: the stream works.
+    pub fn passing(diagnosis: crate::error::Diagnosis) -> Self {
+        let mend = "Nothing, if it passes: a run waits and tries again.".to_owned();
+        Self { severity: Severity::Note, mend, ..Self::failure(diagnosis) }
+    }
+
+    /// As [`Self::passing`] or as [`Self::failure`], by what kind of failure it is.
+    pub fn refused(diagnosis: crate::error::Diagnosis) -> Self {
+        match diagnosis.error.kind {
+            ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout => Self::passing(diagnosis),
+            _ => Self::failure(diagnosis),
+        }
+    }
+
     /// A failure of a call that had no answer; the host's error says what to do.
     pub fn unanswered(error: Error) -> Self {
         Self { severity: Severity::Failure, code: error.code, message: error.message, mend: String::new() }
@@ -160,7 +174,7 @@ pub fn check<H: Http>(
 /// Opens a split. Calls nothing yet.
 ///
 /// # Errors
-/// `bad-data` for a payload or a position that isn't of this plugin, `gone` for a split past its time.
+/// `bad-data` for a payload or a position that isn't of this plugin.
 pub fn open<H: Http>(
     settings: &Settings,
     split: &Split,
@@ -169,9 +183,9 @@ pub fn open<H: Http>(
 ) -> Result<Reader<H>, Error> {
     let stream = known(&split.stream)?;
     let reading: Box<dyn SplitReader> = match stream.feed {
-        Feed::ContentType(_) => Box::new(office365::blob::BlobReader::open(settings, stream, split, now_ms)?),
+        Feed::ContentType(_) => Box::new(office365::blob::BlobReader::open(settings, stream, split)?),
         Feed::Graph(collection) => {
-            Box::new(graph::reader::WindowReader::open(settings, stream, collection, &split.payload, resume)?)
+            Box::new(graph::reader::WindowReader::open(settings, stream, collection, &split.payload, resume, now_ms)?)
         }
     };
     Ok(Reader::new(reading, stream.name, settings.record_limit()))

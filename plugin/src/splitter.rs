@@ -1,14 +1,17 @@
 //! Chunks of a JSON body in, one record at a time out.
 //!
 //! Invariant: at most one element is held at a time, the bytes of an element are handed on as they came (raw line
-//! breaks replaced by blanks), and where the chunks are cut makes no difference.
+//! breaks replaced by blanks), and where the chunks are cut makes no difference. A body is what was asked for, or an error; what is
+//! odd around whole elements (a comma too many or too few, something behind the end) is noted, and costs no element.
 
+mod oversized;
 mod scan;
 
 use std::fmt;
 
-use memchr::{memchr2, memchr2_iter};
+use memchr::{memchr2, memchr2_iter, memmem};
 
+pub use oversized::Oversized;
 use scan::Scan;
 
 /// What surrounds the elements.
@@ -39,15 +42,15 @@ pub enum SplitError {
         /// The length of the body.
         position: u64,
     },
-    /// One element is larger than the limit.
+    /// The members around the elements are larger than the limit.
     TooLarge {
-        /// Where the element begins.
+        /// Where the member begins.
         position: u64,
-        /// Its number, counted from 0.
-        element: u64,
         /// The limit in bytes.
         limit: usize,
     },
+    /// The object has no member `value`, so that it is no page of a collection.
+    NoValue,
 }
 
 impl fmt::Display for SplitError {
@@ -60,25 +63,26 @@ impl fmt::Display for SplitError {
             Self::Truncated { position } => {
                 write!(f, "the body ends after {position} bytes, in the middle of the JSON text")
             }
-            Self::TooLarge { position, element, limit } => {
+            Self::TooLarge { position, limit } => {
                 write!(
                     f,
-                    "element {element}, which begins at byte {position}, is larger than the limit of {limit} bytes"
+                    "the members around the records, at byte {position}, are larger than the limit of {limit} bytes"
                 )
             }
+            Self::NoValue => f.write_str("the object has no member `value`"),
         }
     }
 }
 
 /// The members of a collection besides `value` may take up this many bytes.
 const ENVELOPE_LIMIT: usize = 1 << 20;
+/// So much of what stands behind the end of the body is looked at, in bytes.
+const TRAIL_LIMIT: usize = 4 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before the first byte of JSON.
     Start,
-    /// Inside the word `null` that stands in place of the body or of `value`; how much of it is read.
-    Null(u8),
     /// After `[`.
     FirstElement,
     /// After `,` in the array.
@@ -105,6 +109,8 @@ enum State {
     AfterMember,
     /// After the whole.
     End,
+    /// In something that stands behind the end.
+    Trail,
 }
 
 /// Splits one body.
@@ -127,11 +133,18 @@ pub struct Splitter {
     key: String,
     envelope: Vec<(String, String)>,
     envelope_bytes: usize,
-    saw_value: bool,
+    /// Whether the array of elements has begun.
+    begun: bool,
+    /// The element in hand, if it is over the limit.
+    skipping: Option<Oversized>,
+    skipped: Vec<Oversized>,
+    /// What is odd about the body, though every element could be read.
+    odd: Option<&'static str>,
+    trail: Vec<u8>,
 }
 
 impl Splitter {
-    /// A splitter for one body; no element may be larger than `limit` bytes.
+    /// A splitter for one body; an element that is larger than `limit` bytes is passed over.
     pub fn new(framing: Framing, limit: usize) -> Self {
         Self {
             framing,
@@ -147,13 +160,52 @@ impl Splitter {
             key: String::new(),
             envelope: Vec::new(),
             envelope_bytes: 0,
-            saw_value: false,
+            begun: false,
+            skipping: None,
+            skipped: Vec::new(),
+            odd: None,
+            trail: Vec::new(),
         }
     }
 
     /// How many elements have been handed out.
     pub fn elements(&self) -> u64 {
         self.elements
+    }
+
+    /// Whether the array of elements has begun: before that, a body that can't be split is something else than asked for.
+    pub fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The elements over the limit that were passed over since the last call.
+    pub fn take_skipped(&mut self) -> Vec<Oversized> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// What is odd about the body, though all its elements were handed out.
+    pub fn odd(&self) -> Option<&'static str> {
+        self.odd
+    }
+
+    /// Whether the rest of the body is of no use: the JSON text has ended, and enough of what follows was seen.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Trail && self.trail.len() >= TRAIL_LIMIT
+    }
+
+    /// The raw JSON text of an error that the service wrote into the body: as a member beside the elements, behind the end, or in the
+    /// middle of an element, where the body breaks.
+    pub fn error(&self) -> Option<String> {
+        if let Some(error) = self.member("error").filter(|error| *error != "null") {
+            return Some(error.to_owned());
+        }
+        let text = if self.state == State::InElement { &self.held } else { &self.trail };
+        let at = memmem::rfind(text, br#""error""#)?;
+        let rest = &text[at + br#""error""#.len()..];
+        let object = rest.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b':')?;
+        let mut values = serde_json::Deserializer::from_slice(&rest[object..]).into_iter::<serde_json::Value>();
+        let error = values.next()?.ok()?;
+        (error.is_object() && rest[..object].contains(&b':')).then(|| error.to_string())
     }
 
     /// The raw JSON text of another member of the collection, such as `@odata.nextLink`; the last one of that name.
@@ -169,6 +221,11 @@ impl Splitter {
         let mut at = 0;
         while at < chunk.len() {
             match self.state {
+                State::Trail => {
+                    let room = TRAIL_LIMIT.saturating_sub(self.trail.len()).min(chunk.len() - at);
+                    self.trail.extend_from_slice(&chunk[at..at + room]);
+                    at = chunk.len();
+                }
                 State::InElement | State::InKey | State::InMember => {
                     let rest = &chunk[at..];
                     match self.scan.run(rest) {
@@ -192,9 +249,13 @@ impl Splitter {
     /// Says that the body has ended.
     ///
     /// # Errors
-    /// `Truncated` if the JSON text hasn't.
+    /// `Truncated` if the JSON text hasn't, `NoValue` if it wasn't what was asked for.
     pub fn finish(&self) -> Result<(), SplitError> {
-        if self.state == State::End { Ok(()) } else { Err(SplitError::Truncated { position: self.offset }) }
+        match self.state {
+            State::End | State::Trail if self.begun => Ok(()),
+            State::End | State::Trail => Err(SplitError::NoValue),
+            _ => Err(SplitError::Truncated { position: self.offset }),
+        }
     }
 
     /// One byte between values. Returns where to go on.
@@ -211,45 +272,47 @@ impl Splitter {
             }
             self.bom = 3;
         }
-        if let State::Null(read) = self.state {
-            if byte != b"null"[read as usize] {
-                return Err(self.garbage(at, byte, "the word null"));
-            }
-            self.state = match read {
-                3 if self.framing == Framing::Collection && self.saw_value => State::AfterMember,
-                3 => State::End,
-                _ => State::Null(read + 1),
-            };
-            return Ok(at + 1);
-        }
         if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
             return Ok(at + 1);
         }
         self.state = match (self.state, byte) {
             (State::Start, b'<') => return Err(SplitError::Html),
-            (State::Start, b'n') if self.framing == Framing::Array => State::Null(1),
-            (State::Start, b'[') if self.framing == Framing::Array => State::FirstElement,
+            (State::Start, b'[') if self.framing == Framing::Array => {
+                self.begun = true;
+                State::FirstElement
+            }
             (State::Start, b'{') if self.framing == Framing::Collection => State::FirstKey,
-            (State::FirstElement, b']') | (State::AfterElement, b']') => match self.framing {
-                Framing::Array => State::End,
-                Framing::Collection => State::AfterMember,
-            },
+            (State::FirstElement | State::AfterElement, b']') => self.after_array(),
             (State::AfterElement, b',') => State::Element,
+            // Every element is whole by its own brackets: a comma more or less costs none.
+            (State::Element, b']') => {
+                self.odd = Some("a comma stands behind the last record");
+                self.after_array()
+            }
+            (State::AfterElement, b'{') => {
+                self.odd = Some("a comma between two records is missing");
+                return self.begin(State::InElement, at, byte);
+            }
             (State::FirstElement | State::Element, _) => return self.begin(State::InElement, at, byte),
             (State::FirstKey, b'}') | (State::AfterMember, b'}') => State::End,
             (State::AfterMember, b',') => State::Key,
             (State::FirstKey | State::Key, b'"') => return self.begin(State::InKey, at, byte),
             (State::Colon, b':') if self.key == "value" => State::Value,
             (State::Colon, b':') => State::Member,
-            (State::Value, b'[') => {
-                self.saw_value = true;
+            (State::Value, b'[') if !self.begun => {
+                self.begun = true;
                 State::FirstElement
             }
-            (State::Value, b'n') => {
-                self.saw_value = true;
-                State::Null(1)
-            }
             (State::Member, _) => return self.begin(State::InMember, at, byte),
+            (State::End, b'[') if self.framing == Framing::Array => {
+                self.odd = Some("a second array follows the first");
+                State::FirstElement
+            }
+            (State::End, _) => {
+                self.odd = Some("something follows the end of the JSON text");
+                self.state = State::Trail;
+                return Ok(at);
+            }
             (state, _) => return Err(self.garbage(at, byte, expected(state, self.framing))),
         };
         Ok(at + 1)
@@ -266,25 +329,43 @@ impl Splitter {
         Ok(at)
     }
 
-    fn hold(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
-        self.within_limit(bytes.len())?;
-        self.held.extend_from_slice(bytes);
-        Ok(())
+    fn after_array(&self) -> State {
+        match self.framing {
+            Framing::Array => State::End,
+            Framing::Collection => State::AfterMember,
+        }
     }
 
-    fn within_limit(&self, more: usize) -> Result<(), SplitError> {
-        let limit = match self.state {
-            State::InElement => self.limit,
-            _ => ENVELOPE_LIMIT.saturating_sub(self.envelope_bytes),
-        };
-        if self.held.len().saturating_add(more) > limit {
-            return Err(SplitError::TooLarge { position: self.began, element: self.elements, limit });
+    fn hold(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
+        if !self.skips(bytes)? {
+            self.held.extend_from_slice(bytes);
         }
         Ok(())
     }
 
+    /// Whether the value in hand is an element that these bytes bring over the limit, or that is over it already.
+    fn skips(&mut self, bytes: &[u8]) -> Result<bool, SplitError> {
+        let size = self.held.len().saturating_add(bytes.len());
+        if self.state != State::InElement {
+            let limit = ENVELOPE_LIMIT.saturating_sub(self.envelope_bytes);
+            return if size > limit { Err(SplitError::TooLarge { position: self.began, limit }) } else { Ok(false) };
+        }
+        if self.skipping.is_none() && size <= self.limit {
+            return Ok(false);
+        }
+        let record = self.skipping.get_or_insert_default();
+        // What was held of it gives its room back.
+        record.take(&std::mem::take(&mut self.held));
+        record.take(bytes);
+        Ok(true)
+    }
+
     fn complete(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<(), SplitError> {
-        self.within_limit(bytes.len())?;
+        if self.skips(bytes)? {
+            self.skipped.extend(self.skipping.take());
+            self.state = State::AfterElement;
+            return Ok(());
+        }
         let mut held = std::mem::take(&mut self.held);
         let value = if held.is_empty() {
             bytes
@@ -340,7 +421,7 @@ fn expected(state: State, framing: Framing) -> &'static str {
         State::AfterElement => "a comma or the ] of the array",
         State::FirstKey | State::Key => "the name of a member",
         State::Colon => "a colon",
-        State::Value => "the [ of the array of values",
+        State::Value => "the [ of the one array of values",
         State::AfterMember => "a comma or the } of the object",
         _ => "the end of the body",
     }

@@ -1,6 +1,10 @@
 //! Tests of the source against scripted answers, and against a model of the service.
 #![allow(clippy::unwrap_used)] // a test says by its panic what went wrong
 
+#[path = "source/answers.rs"]
+mod answers;
+#[path = "source/endless.rs"]
+mod endless;
 #[path = "source/graph.rs"]
 mod graph;
 #[path = "source/history.rs"]

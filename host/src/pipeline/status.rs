@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn blocked_stays_blocked_until_that_works_which_was_blocked() {
         let board = Board::new(&["a".to_owned()]);
-        let queue = Queue::default();
+        let queue = Queue::new(4);
         let state = || board.summary(&queue)["a"].1.state.clone();
         board.blocked("a", Doing::Reading, "refused");
         board.listed("a", true);

@@ -1,140 +1,265 @@
-//! What a refusal by Microsoft Graph means.
+//! What an answer of Microsoft Graph means that isn't a page of the collection that was asked for.
 //!
 //! Invariant: the error's codes decide, the inner ones too, then the status; messages are read only where Graph gives the
 //! same code to different things.
 
 use super::alerts_legacy;
-use crate::call::{Answer, excerpt};
+use crate::call::{Answer, Head, excerpt};
+use crate::causes::{self, Call, Cause, Status, Words};
 use crate::error::{Diagnosis, ErrorKind};
 use crate::streams::{Collection, Stream};
 
-/// The service's own words: `{"error":{"code","message","innerError":{"code",…}}}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// The codes, outermost first.
-    pub codes: Vec<String>,
-    /// The text to show, on one line.
-    pub text: String,
-    /// Whether the body is markup.
-    pub html: bool,
+/// What a call was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A collection that is there to stay.
+    Collection,
+    /// The collection that Microsoft retires.
+    Legacy,
 }
 
-impl Refusal {
-    fn has(&self, code: &str) -> bool {
-        self.codes.iter().any(|known| known.eq_ignore_ascii_case(code))
-    }
+const ANY: Cause<About> = Cause::ANY;
+const CLOUD: &str = "Set `cloud` in the configuration to the tenant's own cloud; if it is right, leave the stream out.";
+const CREDENTIALS: &str = "Check tenant_id, cloud and the application's credentials.";
 
-    /// Whether the refusal is that the tenant has no premium licence. Graph says so now and then to tenants that have one.
-    pub fn no_licence(&self) -> bool {
-        self.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant")
-    }
+/// The causes, from top to bottom.
+pub const CAUSES: &[Cause<About>] = &[
+    Cause {
+        codes: &["Authentication_RequestFromNonPremiumTenantOrB2CTenant"],
+        kind: ErrorKind::Unlicensed,
+        mend: "Sign-ins can be read in tenants with Microsoft Entra ID P1 or P2 only: add a licence, or leave the stream out.",
+        ..ANY
+    },
+    Cause {
+        codes: &["Authentication_MSGraphPermissionMissing", "Authentication_ApplicationHasNoReadAuditLogDataAccess"],
+        kind: ErrorKind::Forbidden,
+        mend: "Grant the application permission AuditLog.Read.All of Microsoft Graph with admin consent; it takes effect with the next token, some minutes later.",
+        ..ANY
+    },
+    Cause {
+        codes: &["Authentication_ApplicationHasNoDirectoryReadAccess"],
+        kind: ErrorKind::Forbidden,
+        mend: "Grant the application permission Directory.Read.All of Microsoft Graph with admin consent; it takes effect with the next token, some minutes later.",
+        ..ANY
+    },
+    Cause { status: Status::Is(&[429]), kind: ErrorKind::RateLimited, mend: "The calls are slowed down.", ..ANY },
+    Cause {
+        codes: &["TooManyRequests", "activityLimitReached", "429"],
+        kind: ErrorKind::RateLimited,
+        mend: "The calls are slowed down.",
+        ..ANY
+    },
+    Cause {
+        text: &["invalidcloudinstance", "invalid cloud instance"],
+        kind: ErrorKind::Unauthenticated,
+        code: Some("wrong-cloud"),
+        says: "The tenant lives in another cloud than the one that is configured.",
+        mend: "Set `cloud` in the configuration to the tenant's own cloud.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[401]),
+        text: &["audience", "issuer", "tenant"],
+        kind: ErrorKind::Unauthenticated,
+        says: "The token is of another tenant or cloud, or for another service.",
+        mend: "Check `cloud`, tenant_id and the endpoints in the configuration.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[401]),
+        kind: ErrorKind::Unauthenticated,
+        says: "The token was refused.",
+        mend: CREDENTIALS,
+        ..ANY
+    },
+    Cause {
+        markup: true,
+        kind: ErrorKind::Unavailable,
+        code: Some("html"),
+        says: "A gateway in front of the service answered in its place.",
+        mend: "It is tried again.",
+        ..ANY
+    },
+    Cause {
+        text: &["resource not found for the segment"],
+        about: &[About::Legacy],
+        kind: ErrorKind::Gone,
+        code: Some("retired"),
+        mend: alerts_legacy::RETIREMENT,
+        ..ANY
+    },
+    Cause {
+        text: &["resource not found for the segment", "could not find a property named"],
+        kind: ErrorKind::InvalidConfig,
+        code: Some("no-such-collection"),
+        says: "This cloud doesn't have it.",
+        mend: CLOUD,
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[403, 404]),
+        text: &[
+            "not provisioned",
+            "not onboarded",
+            "onboard",
+            "no tenant",
+            "tenant is not active",
+            "workload is not available",
+        ],
+        kind: ErrorKind::Unlicensed,
+        code: Some("not-onboarded"),
+        says: "The tenant isn't onboarded to the product behind the stream, or has no licence for it; this is no missing permission.",
+        mend: "Open the Microsoft Defender portal once as an administrator to onboard the tenant, check the licence, or leave the stream out.",
+        ..ANY
+    },
+    Cause {
+        text: &["license", "licence", "subscription is required"],
+        status: Status::Is(&[403]),
+        kind: ErrorKind::Unlicensed,
+        says: "The tenant lacks a licence.",
+        mend: "Add the licence, or leave the stream out.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[402]),
+        kind: ErrorKind::Unlicensed,
+        mend: "The tenant has to be set up for paid calls of Graph.",
+        ..ANY
+    },
+    Cause {
+        text: &["conditional access", "blocked by policy", "aadsts53003"],
+        status: Status::Is(&[403]),
+        kind: ErrorKind::Forbidden,
+        says: "A policy of the tenant forbids the application to call from here.",
+        mend: "Look into the Conditional Access policies for workload identities.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[403]),
+        kind: ErrorKind::Forbidden,
+        mend: "Grant the application permission {permissions} of Microsoft Graph with admin consent; it takes effect with the next token, some minutes later.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[404, 410]),
+        about: &[About::Legacy],
+        kind: ErrorKind::Gone,
+        code: Some("retired"),
+        mend: alerts_legacy::RETIREMENT,
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[404, 410]),
+        kind: ErrorKind::InvalidConfig,
+        code: Some("no-such-collection"),
+        says: "This cloud doesn't have it.",
+        mend: CLOUD,
+        ..ANY
+    },
+    Cause { status: Status::Is(&[408, 504]), kind: ErrorKind::Timeout, mend: "It is tried again.", ..ANY },
+    Cause { status: Status::From(500), kind: ErrorKind::Unavailable, mend: "It is tried again.", ..ANY },
+    Cause {
+        codes: &[
+            "UnknownError",
+            "generalException",
+            "InternalServerError",
+            "ServiceUnavailable",
+            "serviceNotAvailable",
+        ],
+        kind: ErrorKind::Unavailable,
+        mend: "The fault is the service's; it is tried again.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[200, 206]),
+        kind: ErrorKind::Protocol,
+        mend: "It is tried again; if it stays, check the endpoint of Microsoft Graph in the configuration and what stands between.",
+        ..ANY
+    },
+    Cause { mend: "This answer isn't known; it is tried again with patience.", ..ANY },
+];
 
-    /// Whether the words name the order of the records.
-    pub fn names_order(&self) -> bool {
-        self.text.to_ascii_lowercase().contains("orderby")
-    }
-
-    /// Whether the words name the size of a page.
-    pub fn names_top(&self) -> bool {
-        let text = self.text.to_ascii_lowercase();
-        ["$top", "'top'", "top option", "page size", "pagesize"].iter().any(|word| text.contains(word))
-    }
+/// Whether a status can carry a page: 206 is documented for legacy alerts alone, of which some providers are missing then.
+pub fn carries_page(head: &Head, collection: Collection) -> bool {
+    head.status == 200 || (head.status == 206 && collection == Collection::AlertsLegacy)
 }
 
-/// Reads a refusal.
-pub fn refusal(answer: &Answer) -> Refusal {
+/// The records of an answer that is a page of a collection: a status for one, one object with one list as its `value`, and no error
+/// beside it.
+pub fn page(answer: &Answer, collection: Collection) -> Option<Vec<serde_json::Value>> {
+    if !carries_page(&answer.head, collection) {
+        return None;
+    }
+    let mut splitter = crate::splitter::Splitter::new(crate::splitter::Framing::Collection, answer.body.len());
+    let mut records = Vec::new();
+    let whole = splitter.feed(&answer.body, |record| records.push(serde_json::from_slice(record).unwrap_or_default()));
+    (whole.is_ok() && splitter.finish().is_ok() && splitter.error().is_none()).then_some(records)
+}
+
+/// Reads the service's own words: `{"error":{"code","message","innerError":{"code",…}}}`.
+pub fn words(answer: &Answer) -> Words {
     let text = String::from_utf8_lossy(&answer.body);
-    let html = text.trim_start_matches('\u{feff}').trim_start().starts_with('<');
+    let text = text.trim_start_matches('\u{feff}');
+    let html = text.trim_start().starts_with('<');
     let mut codes = Vec::new();
     let mut said = String::new();
-    if let Ok(body) = serde_json::from_str::<serde_json::Value>(&text) {
-        let mut level = body.get("error");
-        while let Some(error) = level {
-            if let Some(code) = error.get("code").and_then(|code| code.as_str())
-                && codes.len() < 8
-            {
-                codes.push(code.to_owned());
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(body) => {
+            let said_by = |item: &serde_json::Value| item.get("error").is_some();
+            let body = match &body {
+                serde_json::Value::Array(items) => items.iter().find(|item| said_by(item)).unwrap_or(&body),
+                _ => &body,
+            };
+            let mut level = body.get("error");
+            if let Some(word) = level.and_then(|error| error.as_str()) {
+                said = word.to_owned();
             }
-            if said.is_empty()
-                && let Some(message) = error.get("message").and_then(|message| message.as_str())
-            {
-                said = message.to_owned();
+            while let Some(error) = level {
+                if let Some(code) = error.get("code").and_then(|code| code.as_str())
+                    && codes.len() < 8
+                {
+                    codes.push(excerpt(code));
+                }
+                if said.is_empty()
+                    && let Some(message) = error.get("message").and_then(|message| message.as_str())
+                {
+                    said = message.to_owned();
+                }
+                level = error.get("innerError").or_else(|| error.get("innererror"));
             }
-            level = error.get("innerError").or_else(|| error.get("innererror"));
         }
-    } else if !html {
-        said = text.into_owned();
+        // A body with a status of success can hold records, which are never shown.
+        Err(_) if !html && answer.head.status >= 300 => said = text.to_owned(),
+        Err(_) => {}
     }
     let text = excerpt(&format!("{} {said}", codes.join(" ")));
-    Refusal { codes, text: text.trim().to_owned(), html }
+    Words { codes, text: text.trim().to_owned(), html, shape: causes::shape(&answer.body) }
 }
 
-/// Says what a refusal means and what to do about it.
-pub fn judge(answer: &Answer, refusal: &Refusal, stream: &Stream, collection: Collection) -> Diagnosis {
-    let status = answer.head.status;
-    let said = if refusal.text.is_empty() { String::new() } else { format!(", saying \"{}\"", refusal.text) };
-    let message =
-        format!("Microsoft Graph refused {} with status {status}{said}{}.", stream.api, answer.head.request_id());
-    let code = match refusal.codes.first() {
-        Some(code) if is_word(code) => code.clone(),
-        _ => format!("http-{status}"),
-    };
-    let of = |kind: ErrorKind, mend: &str| Diagnosis::new(kind, code.clone(), message.clone(), mend);
-    let grant = |permission: &str| {
-        format!(
-            "Grant the application permission {permission} of Microsoft Graph with admin consent; it takes effect with the next token, some minutes later."
-        )
-    };
-    let again = "It is tried again.";
-    let legacy = collection == Collection::AlertsLegacy;
-    let mut diagnosis = if refusal.no_licence() {
-        of(
-            ErrorKind::Unlicensed,
-            "Sign-ins can be read in tenants with Microsoft Entra ID P1 or P2 only: add a licence, or leave the stream out.",
-        )
-    } else if refusal.has("Authentication_MSGraphPermissionMissing")
-        || refusal.has("Authentication_ApplicationHasNoReadAuditLogDataAccess")
-    {
-        of(ErrorKind::Forbidden, &grant("AuditLog.Read.All"))
-    } else if refusal.has("Authentication_ApplicationHasNoDirectoryReadAccess") {
-        of(ErrorKind::Forbidden, &grant("Directory.Read.All"))
-    } else if status == 429 || refusal.has("TooManyRequests") {
-        of(ErrorKind::RateLimited, "The calls are slowed down.")
-    } else if refusal.html && status != 401 {
-        Diagnosis::new(
-            ErrorKind::Unavailable,
-            "html",
-            message.clone(),
-            "A gateway in front of the service answered in its place; it is tried again.",
-        )
-    } else {
-        match status {
-            401 => of(
-                ErrorKind::Unauthenticated,
-                "The token was refused: check the tenant, the cloud and the application's credentials.",
-            ),
-            402 => of(ErrorKind::Unlicensed, "The tenant has to be set up for paid calls of Graph."),
-            403 => of(ErrorKind::Forbidden, &grant(&stream.permissions.join(" and "))),
-            404 | 410 if legacy => {
-                Diagnosis::new(ErrorKind::Gone, "retired", message.clone(), alerts_legacy::RETIREMENT)
-            }
-            404 | 410 => Diagnosis::new(
-                ErrorKind::InvalidConfig,
-                "no-such-collection",
-                message.clone(),
-                "This cloud doesn't have the collection: check the cloud in the configuration, or leave the stream out.",
-            ),
-            408 | 504 => of(ErrorKind::Timeout, again),
-            500.. => of(ErrorKind::Unavailable, again),
-            _ if refusal.has("UnknownError") => of(ErrorKind::Unavailable, again),
-            _ => of(ErrorKind::Protocol, "This answer isn't known; it is tried again with patience."),
-        }
-    };
-    diagnosis.error.retry_after_ms = answer.head.retry_after_ms();
-    diagnosis
+/// Whether the tenant has no premium licence, as Graph says now and then to tenants that have one.
+pub fn no_licence(words: &Words) -> bool {
+    words.has("Authentication_RequestFromNonPremiumTenantOrB2CTenant")
 }
 
-/// Whether a code is a word that a metric can carry.
-fn is_word(code: &str) -> bool {
-    (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+/// Whether the words name the order of the records.
+pub fn names_order(words: &Words) -> bool {
+    words.text.to_ascii_lowercase().contains("orderby")
+}
+
+/// Whether the words name the size of a page.
+pub fn names_top(words: &Words) -> bool {
+    let text = words.text.to_ascii_lowercase();
+    ["$top", "'top'", "top option", "page size", "pagesize"].iter().any(|word| text.contains(word))
+}
+
+/// Says what an answer means and what to do about it.
+pub fn judge(answer: &Answer, words: &Words, stream: &Stream, collection: Collection) -> Diagnosis {
+    let call = Call {
+        service: "Microsoft Graph",
+        what: stream.api,
+        about: if collection == Collection::AlertsLegacy { About::Legacy } else { About::Collection },
+        permissions: stream.permissions,
+        not_it: "not-a-collection",
+    };
+    causes::diagnose(CAUSES, &call, answer, words)
 }

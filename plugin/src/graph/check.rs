@@ -2,14 +2,17 @@
 //!
 //! Invariant: nothing is changed, and an empty answer is no failure.
 
-use super::answers::{judge, refusal};
+use super::answers::{judge, no_licence, page, words};
 use super::{Calls, alerts_legacy};
 use crate::call::{Answer, Machine, Step};
 use crate::clock::{self, HOUR, MINUTE};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::settings::Settings;
 use crate::source::{Finding, Severity};
 use crate::streams::{Collection, Stream};
+
+/// How much time is asked for where the service can't answer an hour, in milliseconds.
+const NARROW: u64 = 5 * MINUTE;
 
 /// The test of one stream.
 #[derive(Debug)]
@@ -18,37 +21,37 @@ pub struct Check {
     stream: &'static Stream,
     collection: Collection,
     now: u64,
+    /// How much time is asked for, in milliseconds.
+    width: u64,
     licence_answers: u32,
 }
 
 impl Check {
     /// Prepares the test.
     pub fn new(settings: &Settings, stream: &'static Stream, collection: Collection, now: u64) -> Self {
-        Self { calls: Calls::new(settings, stream, collection), stream, collection, now, licence_answers: 0 }
+        Self {
+            calls: Calls::new(settings, stream, collection),
+            stream,
+            collection,
+            now,
+            width: HOUR,
+            licence_answers: 0,
+        }
     }
 
     fn call(&self) -> Step<Vec<Finding>> {
         let now = clock::whole_second(self.now);
-        Step::Call(self.calls.window(now.saturating_sub(HOUR), now, 1, false))
+        Step::Call(self.calls.window(now.saturating_sub(self.width), now, 1, false))
     }
 
-    fn passed(&self, answer: &Answer) -> Vec<Finding> {
-        #[derive(serde::Deserialize)]
-        struct Page {
-            value: Vec<serde_json::Value>,
-        }
+    /// Asks for less time, as a run does when the service can't answer.
+    fn less(&mut self) -> Step<Vec<Finding>> {
+        self.width = NARROW;
+        self.call()
+    }
+
+    fn passed(&self, answer: &Answer, is_empty: bool) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let page: Page = match serde_json::from_slice(&answer.body) {
-            Ok(page) => page,
-            Err(error) => {
-                return vec![Finding {
-                    severity: Severity::Failure,
-                    code: "not-a-collection".to_owned(),
-                    message: format!("The service's answer isn't a collection of Graph: {error}."),
-                    mend: "Check the endpoint of Microsoft Graph in the configuration.".to_owned(),
-                }];
-            }
-        };
         if let Some(date) = answer.head.date_ms()
             && date.abs_diff(self.now) > 5 * MINUTE
         {
@@ -62,11 +65,11 @@ impl Check {
                 mend: "Set the clock by a time server.".to_owned(),
             });
         }
-        if let Some(message) = alerts_legacy::failed_providers(&answer.head) {
+        if let Some(partial) = alerts_legacy::Partial::of(&answer.head) {
             findings.push(Finding {
                 severity: Severity::Note,
                 code: "partial".to_owned(),
-                message,
+                message: partial.message(),
                 mend: String::new(),
             });
         }
@@ -78,10 +81,10 @@ impl Check {
                 mend: alerts_legacy::RETIREMENT.to_owned(),
             });
         }
-        findings.push(Finding::ok(if page.value.is_empty() {
-            format!("{} can be read; it has no records of the last hour.", self.stream.api)
+        findings.push(Finding::ok(if is_empty {
+            format!("{} can be read; it has no records of the last {} minutes.", self.stream.api, self.width / MINUTE)
         } else {
-            format!("{} can be read; it has records of the last hour.", self.stream.api)
+            format!("{} can be read; it has records of the last {} minutes.", self.stream.api, self.width / MINUTE)
         }));
         findings
     }
@@ -97,18 +100,23 @@ impl Machine for Check {
     fn on_answer(&mut self, answer: Result<Answer, Error>) -> Step<Vec<Finding>> {
         let answer = match answer {
             Ok(answer) => answer,
+            Err(error) if error.kind == ErrorKind::Timeout && self.width > NARROW => return self.less(),
             Err(error) => return Step::Done(vec![Finding::unanswered(error)]),
         };
-        if matches!(answer.head.status, 200 | 206) {
-            return Step::Done(self.passed(&answer));
+        if let Some(records) = page(&answer, self.collection) {
+            return Step::Done(self.passed(&answer, records.is_empty()));
         }
-        let refused = refusal(&answer);
-        if refused.no_licence() {
+        let said = words(&answer);
+        if no_licence(&said) {
             self.licence_answers += 1;
             if self.licence_answers < 3 {
                 return self.call();
             }
         }
-        Step::Done(vec![Finding::failure(judge(&answer, &refused, self.stream, self.collection))])
+        let diagnosis = judge(&answer, &said, self.stream, self.collection);
+        if diagnosis.error.kind == ErrorKind::Timeout && self.width > NARROW {
+            return self.less();
+        }
+        Step::Done(vec![Finding::refused(diagnosis)])
     }
 }

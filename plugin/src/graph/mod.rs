@@ -8,6 +8,8 @@ pub mod alerts_legacy;
 pub mod answers;
 pub mod check;
 pub mod directory_audits;
+mod filtered;
+mod position;
 pub mod reader;
 pub mod sign_ins;
 pub mod windows;
@@ -58,6 +60,15 @@ fn lag_ms(collection: Collection, settings: &Settings) -> u64 {
 /// Everything but letters, digits and `-._~` (RFC 3986, 2.3): Graph misreads some filters that aren't encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// A bound of a window. Bounds are whole seconds, but for the end of a second that is read alone, with all of its fractions.
+fn bound(ms: u64) -> String {
+    match ms % clock::SECOND {
+        0 => clock::zulu(ms),
+        999 => format!("{}.999999Z", clock::zoneless(ms)),
+        fraction => format!("{}.{fraction:03}Z", clock::zoneless(ms)),
+    }
+}
+
 /// Makes the calls of one stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
@@ -84,7 +95,7 @@ impl Calls {
     /// The first page of the records from `from` to `to`, both inside.
     pub(crate) fn window(&self, from: u64, to: u64, top: u32, ordered: bool) -> Request {
         let Query { path, time, condition, .. } = self.query;
-        let window = format!("{time} ge {} and {time} le {}", clock::zulu(from), clock::zulu(to));
+        let window = format!("{time} ge {} and {time} le {}", bound(from), bound(to));
         let filter = match condition {
             Some(condition) => format!("({window}) and {condition}"),
             None => window,

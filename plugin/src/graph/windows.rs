@@ -2,9 +2,11 @@
 //!
 //! Invariant: the windows of consecutive polls leave no gap, and every stretch is planned again at the ages of the passes,
 //! since records appear late. A call plans one window: of the live lane whenever that is due, and otherwise of a pass.
-//! Planning calls nothing, but for legacy alerts: one call finds out whether they still exist.
+//! Planning calls nothing, but for legacy alerts: one call finds out whether they still exist, and heed the filter.
 
-use super::answers::{judge, refusal};
+use super::alerts_legacy::Partial;
+use super::answers::{judge, page, words};
+use super::filtered::{self, Filtered};
 use super::{Calls, lag_ms, query};
 use crate::call::{Answer, Level, Machine, Note, Step};
 use crate::clock::{self, HOUR, Interval};
@@ -27,7 +29,16 @@ pub struct State {
     /// How far the later passes have come. Earlier versions knew none.
     #[serde(default, skip_serializing_if = "Passes::is_empty")]
     pub passes: Passes,
+    /// Which providers of legacy alerts were told to be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
+    /// Whether the collection ignores the filter by time, which is told once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfiltered: bool,
 }
+
+/// So many texts are remembered as told.
+const TOLD: usize = 8;
 
 /// The payload of a split: the window, in milliseconds since 1970, both bounds inside.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -38,6 +49,12 @@ pub struct WindowPayload {
     pub start: u64,
     /// The last moment.
     pub end: u64,
+    /// What the planner has told of missing providers, so that it isn't told for each window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
+    /// Whether it has told that the filter by time is ignored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfiltered: bool,
 }
 
 /// One call of `discover`.
@@ -53,7 +70,17 @@ pub struct Planner {
     ages: Vec<u64>,
     widest: u64,
     poll: u64,
+    /// What the probe of legacy alerts found out, if there was one.
+    probed: Option<Probed>,
     notes: Vec<Note>,
+}
+
+/// What the probe of legacy alerts found out.
+#[derive(Debug)]
+struct Probed {
+    partial: Option<Partial>,
+    /// Whether the filter by time was ignored; none if there was no record.
+    unfiltered: Option<bool>,
 }
 
 impl Planner {
@@ -95,8 +122,29 @@ impl Planner {
             ages: settings.graph_passes(),
             widest: settings.window_ms(),
             poll: u64::from(settings.graph_poll_seconds) * clock::SECOND,
+            probed: None,
             notes: Vec::new(),
         })
+    }
+
+    /// Tells what the probe found, once.
+    fn tell(&mut self, state: &mut State) {
+        let Some(Probed { partial, unfiltered }) = self.probed.take() else { return };
+        if let Some(partial) = partial
+            && !state.told.contains(&partial.providers)
+        {
+            self.notes.push(note(Level::Warn, partial.message()));
+            state.told.push(partial.providers);
+            if state.told.len() > TOLD {
+                state.told.remove(0);
+            }
+        }
+        if let Some(unfiltered) = unfiltered {
+            if unfiltered && !state.unfiltered {
+                self.notes.push(note(Level::Warn, filtered::told(self.stream)));
+            }
+            state.unfiltered = unfiltered;
+        }
     }
 
     /// How long until the live lane plans again, in milliseconds: at once while it is behind.
@@ -123,11 +171,20 @@ impl Planner {
         let live = self.live_is_due();
         let first = clock::whole_second(self.now.saturating_sub(self.lookback)).max(floor);
         let latest = self.now.saturating_add(clock::SLACK);
-        let mut state =
-            self.state.clone().unwrap_or(State { v: 1, watermark: first, planned_at: 0, passes: Passes::default() });
+        let mut state = self.state.clone().unwrap_or(State {
+            v: 1,
+            watermark: first,
+            planned_at: 0,
+            passes: Passes::default(),
+            told: Vec::new(),
+            unfiltered: false,
+        });
         // What can't have happened yet is taken back: a clock was wrong, or was put back.
         state.watermark = state.watermark.min(latest);
         state.passes.bound(latest);
+        self.tell(&mut state);
+        // Each window brings everything then: one is enough.
+        let widest = if state.unfiltered { u64::MAX } else { self.widest };
         let mut lost = Vec::new();
         if state.watermark < floor {
             lost.push((
@@ -152,9 +209,9 @@ impl Planner {
             state.planned_at = self.now;
             let from = clock::whole_second(state.watermark);
             let end = clock::whole_second(self.now.saturating_sub(self.lag));
-            (Interval { start: from, end: end.min(from.saturating_add(self.widest)) }, None)
+            (Interval { start: from, end: end.min(from.saturating_add(widest)) }, None)
         } else {
-            match state.passes.due(self.now, self.widest) {
+            match state.passes.due(self.now, widest) {
                 Some(Due { age, stretch }) => (stretch, Some(age)),
                 None => (Interval { start: state.watermark, end: state.watermark }, None),
             }
@@ -162,7 +219,7 @@ impl Planner {
         let mut splits = Vec::new();
         let mut coverage = Vec::new();
         if stretch.end > stretch.start {
-            splits.push(self.split(stretch, pass));
+            splits.push(self.split(stretch, pass, &state));
             coverage.push(stretch);
             state.passes.listed(stretch, self.now);
             if live {
@@ -170,11 +227,11 @@ impl Planner {
             }
         }
         self.state = Some(state.clone());
-        let more = self.live_due_in() == 0 && !splits.is_empty() || state.passes.due(self.now, self.widest).is_some();
+        let more = self.live_due_in() == 0 && !splits.is_empty() || state.passes.due(self.now, widest).is_some();
         Discovery {
             splits,
             sealed: state.passes.sealed().or(Some(state.watermark)),
-            // Numbers only: serialising them into memory can't fail.
+            // Numbers and strings only: serialising them into memory can't fail.
             state: serde_json::to_string(&state).expect("a state is plain data"),
             more,
             next_ms: if more { 0 } else { self.live_due_in() },
@@ -184,18 +241,25 @@ impl Planner {
         }
     }
 
+    /// What the probe asks for.
+    fn probe(&self) -> (u64, u64) {
+        let now = clock::whole_second(self.now);
+        (now.saturating_sub(HOUR), now)
+    }
+
     /// A window as a split. That of a pass has an id of its own: the same window may have been read before.
-    fn split(&self, stretch: Interval, pass: Option<u64>) -> Split {
+    fn split(&self, stretch: Interval, pass: Option<u64>, state: &State) -> Split {
         let Interval { start, end } = stretch;
         let mut id = format!("{}/{}", clock::zulu(start), clock::zulu(end));
         if let Some(age) = pass {
             id = format!("{id} {}", passes::name(age));
         }
+        let payload = WindowPayload { v: 1, start, end, told: state.told.clone(), unfiltered: state.unfiltered };
         Split {
             id,
             stream: self.stream.name.to_owned(),
-            // Numbers only: serialising them into memory can't fail.
-            payload: serde_json::to_string(&WindowPayload { v: 1, start, end }).expect("a payload is plain data"),
+            // Numbers and strings only: serialising them into memory can't fail.
+            payload: serde_json::to_string(&payload).expect("a payload is plain data"),
             arrival: start,
             expires: query(self.collection).reach.map(|reach| end.saturating_add(reach)),
         }
@@ -207,18 +271,28 @@ impl Machine for Planner {
 
     fn start(&mut self) -> Step<Discovery> {
         if self.collection == Collection::AlertsLegacy && self.live_is_due() {
-            let now = clock::whole_second(self.now);
-            return Step::Call(self.calls.window(now.saturating_sub(HOUR), now, 1, false));
+            let (from, to) = self.probe();
+            return Step::Call(self.calls.window(from, to, 1, false));
         }
         Step::Done(self.plan())
     }
 
     fn on_answer(&mut self, answer: Result<Answer, Error>) -> Step<Discovery> {
-        match answer {
-            Ok(answer) if matches!(answer.head.status, 200 | 206) => Step::Done(self.plan()),
-            Ok(answer) => Step::Fail(judge(&answer, &refusal(&answer), self.stream, self.collection).into()),
-            Err(error) => Step::Fail(error),
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Step::Fail(error),
+        };
+        let Some(records) = page(&answer, self.collection) else {
+            return Step::Fail(judge(&answer, &words(&answer), self.stream, self.collection).into());
+        };
+        let (from, to) = self.probe();
+        let mut filtered = Filtered::new(query(self.collection).time);
+        for record in &records {
+            filtered.judge(record, from, to);
         }
+        let unfiltered = filtered.has_looked().then(|| filtered.is_ignored());
+        self.probed = Some(Probed { partial: Partial::of(&answer.head), unfiltered });
+        Step::Done(self.plan())
     }
 
     fn take_notes(&mut self) -> Vec<Note> {

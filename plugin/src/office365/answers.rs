@@ -1,58 +1,227 @@
-//! What a refusal by the Management Activity API means.
+//! What an answer of the Management Activity API means that isn't what was asked for.
 //!
-//! Invariant: the `AF` code decides where there is one, then the status. Statuses aren't documented per code, so no rule
-//! asks for both.
+//! Invariant: the `AF` code decides where there is one, then the words, then the status. Statuses aren't documented per code, so no row
+//! asks for both. What is said of a blob is a claim: the host decides over hours whether it is lost.
 
 use crate::call::{Answer, excerpt};
+use crate::causes::{self, Call, Cause, Status, Words};
+use crate::clock::{HOUR, MINUTE, SECOND};
 use crate::error::{Diagnosis, ErrorKind};
 use crate::streams::Stream;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Subscriptions or a list of content.
+    /// The list of subscriptions.
+    Subscriptions,
+    /// A start of a subscription.
+    Start,
+    /// A list of content.
     List,
     /// A content blob.
     Content,
 }
 
-/// The service's own words: `{"error":{"code":…,"message":…}}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// The `AF` code, if there is one.
-    pub af: Option<String>,
-    /// The text to show, on one line.
-    pub text: String,
-    /// Whether the body is markup.
-    pub html: bool,
-    /// Whether the service says that the tenant does not exist, which it says of a tenant whose audit log is off.
-    pub does_not_exist: bool,
-}
+/// The code of a start that the service doesn't take yet. It concerns starts of one content type and nothing else.
+pub const START_THROTTLED: &str = "start-throttled";
 
-/// Reads a refusal.
-pub fn refusal(answer: &Answer) -> Refusal {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Envelope {
-        error: Inner,
-    }
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Inner {
-        code: String,
-        message: String,
-    }
+const ANY: Cause<Subject> = Cause::ANY;
+const AGAIN: &str = "It keeps its place and is asked for again.";
+const PLUGIN: &str = "The plugin asked wrongly; report this with the request id.";
+const PERMISSION: &str = "Grant the application permission {permissions} of the Office 365 Management APIs with admin consent; it takes effect with the next token, some minutes later.";
+const NOT_SUBJECT_CONTENT: &[Subject] = &[Subject::Subscriptions, Subject::Start, Subject::List];
+const AUDITING: &str = "Run Set-AdminAuditLogConfig -UnifiedAuditLogIngestionEnabled $true in Exchange Online PowerShell (a new or trial tenant needs Enable-OrganizationCustomization before), and allow up to two hours.";
+
+/// The causes, from top to bottom.
+pub const CAUSES: &[Cause<Subject>] = &[
+    Cause {
+        codes: &["AF429", "429", "TooManyRequests"],
+        about: &[Subject::Start],
+        kind: ErrorKind::Unavailable,
+        code: Some(START_THROTTLED),
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[429]),
+        about: &[Subject::Start],
+        kind: ErrorKind::Unavailable,
+        code: Some(START_THROTTLED),
+        ..ANY
+    },
+    Cause {
+        text: &["too many frequent subscription start"],
+        about: &[Subject::Start],
+        kind: ErrorKind::Unavailable,
+        code: Some(START_THROTTLED),
+        ..ANY
+    },
+    Cause { codes: &["AF10001"], kind: ErrorKind::Forbidden, mend: PERMISSION, ..ANY },
+    Cause {
+        codes: &["AF20010", "AF20012", "AF20013"],
+        kind: ErrorKind::InvalidConfig,
+        mend: "Give the GUID of the tenant that the application's token is issued for.",
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20011"],
+        kind: ErrorKind::InvalidConfig,
+        mend: "Check the tenant's id and cloud; if they are right, turn auditing on in Microsoft Purview, which takes up to two hours.",
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20001", "AF20002", "AF20003", "AF20020", "AF20021", "AF20053", "AF20054"],
+        kind: ErrorKind::Internal,
+        mend: PLUGIN,
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20022"],
+        kind: ErrorKind::Unavailable,
+        mend: "A subscription that was just started takes a while to become effective; it is tried again.",
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20023"],
+        kind: ErrorKind::Unlicensed,
+        mend: "An administrator of the tenant or the service disabled the subscription; have it enabled again.",
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20030", "AF20055"],
+        kind: ErrorKind::Unavailable,
+        mend: "The service didn't take the window of time; check that this machine's clock is right. It is tried again.",
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20031"],
+        kind: ErrorKind::Restart,
+        mend: "The next page is no longer valid; the window is listed again from its beginning.",
+        ..ANY
+    },
+    Cause { codes: &["AF20050"], kind: ErrorKind::NotFound, mend: AGAIN, ..ANY },
+    Cause {
+        codes: &["AF20052"],
+        kind: ErrorKind::NotFound,
+        says: "If all blobs answer so, it is the tenant, the cloud or the service.",
+        mend: AGAIN,
+        ..ANY
+    },
+    Cause {
+        codes: &["AF20051"],
+        kind: ErrorKind::Gone,
+        says: "The service says that it is older than it keeps content.",
+        mend: AGAIN,
+        ..ANY
+    },
+    Cause {
+        codes: &["AF429", "429", "TooManyRequests"],
+        kind: ErrorKind::RateLimited,
+        mend: "The calls are slowed down.",
+        ..ANY
+    },
+    Cause {
+        codes: &["AF5*"],
+        kind: ErrorKind::Unavailable,
+        mend: "The fault is the service's; it is tried again.",
+        ..ANY
+    },
+    Cause { status: Status::Is(&[429]), kind: ErrorKind::RateLimited, mend: "The calls are slowed down.", ..ANY },
+    Cause {
+        markup: true,
+        kind: ErrorKind::Unavailable,
+        code: Some("html"),
+        says: "A gateway in front of the service answered in its place.",
+        mend: "It is tried again.",
+        ..ANY
+    },
+    Cause {
+        text: &["tenant*does not exist"],
+        about: NOT_SUBJECT_CONTENT,
+        kind: ErrorKind::Unlicensed,
+        code: Some("auditing-off"),
+        says: "The service says so of a tenant whose unified audit log is off, or was turned on less than two hours ago.",
+        mend: AUDITING,
+        ..ANY
+    },
+    Cause { status: Status::From(500), kind: ErrorKind::Unavailable, mend: "It is tried again.", ..ANY },
+    Cause { status: Status::Is(&[408]), kind: ErrorKind::Unavailable, mend: "It is tried again.", ..ANY },
+    Cause {
+        text: &["does not exist"],
+        about: NOT_SUBJECT_CONTENT,
+        kind: ErrorKind::Unlicensed,
+        code: Some("auditing-off"),
+        says: "The service says so of a tenant whose unified audit log is off, or was turned on less than two hours ago.",
+        mend: AUDITING,
+        ..ANY
+    },
+    Cause {
+        text: &["invalidcloudinstance", "audience", "issuer"],
+        status: Status::Is(&[401, 403]),
+        kind: ErrorKind::Unauthenticated,
+        code: Some("wrong-cloud"),
+        says: "The token is of another cloud or for another service.",
+        mend: "Check `cloud` and the endpoints in the configuration.",
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[401]),
+        kind: ErrorKind::Unauthenticated,
+        says: "The token was refused.",
+        mend: "Check tenant_id, cloud and the application's credentials.",
+        ..ANY
+    },
+    Cause { status: Status::Is(&[403]), kind: ErrorKind::Forbidden, mend: PERMISSION, ..ANY },
+    Cause { status: Status::Is(&[404]), about: &[Subject::Content], kind: ErrorKind::NotFound, mend: AGAIN, ..ANY },
+    Cause {
+        status: Status::Is(&[410]),
+        about: &[Subject::Content],
+        kind: ErrorKind::Gone,
+        says: "The service says that it is gone.",
+        mend: AGAIN,
+        ..ANY
+    },
+    Cause {
+        status: Status::Is(&[200, 201, 202, 203, 204, 205, 206]),
+        mend: "It is tried again; if it stays, check the endpoint of the Management Activity API in the configuration and what stands between.",
+        ..ANY
+    },
+    Cause { mend: "This answer isn't known; it is tried again with patience.", ..ANY },
+];
+
+/// Reads the service's own words: `{"error":{"code":…,"message":…}}`, also as an element of a list, or `{"Message":…}`.
+pub fn words(answer: &Answer) -> Words {
     let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&answer.body);
     let text = String::from_utf8_lossy(body);
     let html = text.trim_start().starts_with('<');
-    let words = match serde_json::from_str::<Envelope>(&text) {
-        Ok(Envelope { error }) if !error.code.is_empty() || !error.message.is_empty() => {
-            format!("{}: {}", error.code, error.message)
-        }
-        _ if html => String::new(),
-        _ => text.into_owned(),
+    let words = match serde_json::from_slice(body) {
+        Ok(serde_json::Value::Array(items)) => items.iter().find_map(said),
+        Ok(value) => said(&value),
+        // A body with a status of success can hold records, which are never shown.
+        Err(_) if !html && answer.head.status >= 300 => Some((String::new(), text.into_owned())),
+        Err(_) => None,
     };
-    Refusal { af: af_code(&words), does_not_exist: words.contains("does not exist"), text: excerpt(&words), html }
+    let (code, message) = words.unwrap_or_default();
+    let text = if code.is_empty() { message } else { format!("{code}: {message}") };
+    let mut codes: Vec<String> = af_code(&text).into_iter().collect();
+    if !code.is_empty() && codes.first() != Some(&code) {
+        codes.push(excerpt(&code));
+    }
+    Words { codes, text: excerpt(&text), html, shape: causes::shape(body) }
+}
+
+/// Code and message of an error.
+fn said(value: &serde_json::Value) -> Option<(String, String)> {
+    let text = |value: &serde_json::Value, name: &str| match value.get(name) {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    let error = match value.get("error") {
+        Some(serde_json::Value::String(word)) => (word.clone(), text(value, "error_description")),
+        Some(error) => (text(error, "code"), text(error, "message")),
+        None => (String::new(), text(value, "Message")),
+    };
+    (error != (String::new(), String::new())).then_some(error)
 }
 
 /// The first `AF` and digits that stand alone in a text.
@@ -65,85 +234,83 @@ fn af_code(text: &str) -> Option<String> {
     })
 }
 
-/// Says what a refusal means and what to do about it.
-pub fn judge(answer: &Answer, refusal: &Refusal, subject: Subject, stream: &Stream) -> Diagnosis {
-    let status = answer.head.status;
-    let said = if refusal.text.is_empty() { String::new() } else { format!(", saying \"{}\"", refusal.text) };
-    let what = match subject {
-        Subject::List => format!("The Management Activity API refused a list for {}", stream.api),
-        Subject::Content => format!("The Management Activity API refused a content blob of {}", stream.api),
-    };
-    let message = format!("{what} with status {status}{said}{}.", answer.head.request_id());
-    let code = refusal.af.clone().unwrap_or_else(|| format!("http-{status}"));
-    let of = |kind: ErrorKind, mend: &str| Diagnosis::new(kind, code.clone(), message.clone(), mend);
-    let named = |kind: ErrorKind, code: &str, mend: &str| Diagnosis::new(kind, code, message.clone(), mend);
-    let mut diagnosis = match refusal.af.as_deref() {
-        Some("AF10001") => of(ErrorKind::Forbidden, &permission(stream)),
-        Some("AF20010" | "AF20012" | "AF20013") => {
-            of(ErrorKind::InvalidConfig, "Give the GUID of the tenant that the application's token is issued for.")
-        }
-        Some("AF20011") => of(
-            ErrorKind::InvalidConfig,
-            "Check the tenant's id and cloud; if they are right, turn auditing on in Microsoft Purview, which takes up to 60 minutes.",
-        ),
-        Some("AF20001" | "AF20002" | "AF20003" | "AF20020" | "AF20021" | "AF20053" | "AF20054") => {
-            of(ErrorKind::Internal, "The plugin asked wrongly; report this with the request id.")
-        }
-        Some("AF20022") => of(
-            ErrorKind::Unavailable,
-            "A subscription that was just started takes a while to become effective; it is tried again.",
-        ),
-        Some("AF20023") => of(
-            ErrorKind::Unlicensed,
-            "An administrator of the tenant or the service disabled the subscription; have it enabled again.",
-        ),
-        Some("AF20030" | "AF20055") => of(
-            ErrorKind::Unavailable,
-            "The service didn't take the window of time; check that this machine's clock is right. It is tried again.",
-        ),
-        Some("AF20031") => {
-            of(ErrorKind::Restart, "The next page is no longer valid; the window is listed again from its beginning.")
-        }
-        Some("AF20050" | "AF20052") => of(ErrorKind::NotFound, "The blob is lost, and the rest goes on."),
-        Some("AF20051") => {
-            of(ErrorKind::Gone, "The blob was older than the service keeps it and is lost; the rest goes on.")
-        }
-        Some("AF429") => of(ErrorKind::RateLimited, "The calls are slowed down."),
-        Some(af) if af.starts_with("AF5") => {
-            of(ErrorKind::Unavailable, "The fault is the service's; it is tried again.")
-        }
-        _ if status == 429 => of(ErrorKind::RateLimited, "The calls are slowed down."),
-        _ if refusal.html => named(
-            ErrorKind::Unavailable,
-            "html",
-            "A gateway in front of the service answered in its place; it is tried again.",
-        ),
-        _ if status >= 500 || status == 408 => of(ErrorKind::Unavailable, "It is tried again."),
-        None if refusal.does_not_exist && subject == Subject::List => named(
-            ErrorKind::Unlicensed,
-            "auditing-off",
-            "The tenant's unified audit log is off, or was turned on less than 60 minutes ago: run Set-AdminAuditLogConfig -UnifiedAuditLogIngestionEnabled $true in Exchange Online PowerShell, and allow up to 60 minutes.",
-        ),
-        _ if status == 401 => of(
-            ErrorKind::Unauthenticated,
-            "The token was refused: check the tenant, the cloud and the application's credentials.",
-        ),
-        _ if status == 403 => of(ErrorKind::Forbidden, &permission(stream)),
-        _ if status == 404 && subject == Subject::Content => {
-            of(ErrorKind::NotFound, "The blob is lost, and the rest goes on.")
-        }
-        _ if status == 410 && subject == Subject::Content => {
-            of(ErrorKind::Gone, "The blob is lost, and the rest goes on.")
-        }
-        _ => of(ErrorKind::Protocol, "This answer isn't known; it is tried again with patience."),
-    };
-    diagnosis.error.retry_after_ms = answer.head.retry_after_ms();
-    diagnosis
+/// Whether an element of a list is an error instead of what was asked for.
+pub fn is_error(item: &serde_json::Value) -> bool {
+    item.get("error").is_some_and(|error| !error.is_null())
 }
 
-fn permission(stream: &Stream) -> String {
-    let missing = stream.permissions.join(" and ");
-    format!(
-        "Grant the application permission {missing} of the Office 365 Management APIs with admin consent; it takes effect with the next token, some minutes later."
-    )
+/// Says what an answer means and what to do about it.
+pub fn judge(answer: &Answer, words: &Words, subject: Subject, stream: &Stream) -> Diagnosis {
+    let what = match subject {
+        Subject::Subscriptions => "the list of subscriptions".to_owned(),
+        Subject::Start => format!("the start of the subscription to {}", stream.api),
+        Subject::List => format!("a list of content of {}", stream.api),
+        Subject::Content => format!("a content blob of {}", stream.api),
+    };
+    let call = Call {
+        service: "The Management Activity API",
+        what: &what,
+        about: subject,
+        permissions: stream.permissions,
+        not_it: "not-a-list",
+    };
+    causes::diagnose(CAUSES, &call, answer, words)
+}
+
+/// How long a refusal asks to wait in its words, in milliseconds: `Please retry again after 8m 46s`. An hour at most.
+pub fn said_wait(text: &str) -> Option<u64> {
+    let text = text.to_lowercase();
+    let mut rest = text.split_once("after")?.1.trim_start();
+    let mut wait: Option<u64> = None;
+    loop {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let Ok(number) = rest[..digits].parse::<u64>() else { break };
+        let unit = rest[digits..].trim_start();
+        let length = match unit.bytes().next() {
+            Some(b'h') => HOUR,
+            Some(b'm') => MINUTE,
+            Some(b's') => SECOND,
+            _ => break,
+        };
+        wait = Some(wait.unwrap_or(0).saturating_add(number.saturating_mul(length)));
+        rest =
+            unit.trim_start_matches(|character: char| character.is_ascii_alphabetic()).trim_start_matches([' ', ',']);
+        rest = rest.strip_prefix("and ").unwrap_or(rest);
+    }
+    wait.map(|wait| wait.min(HOUR))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn waits_are_read_out_of_the_words() {
+        for (text, wait) in [
+            ("Please retry again after 8m 46s.", Some(526 * SECOND)),
+            ("retry again after 46s.", Some(46 * SECOND)),
+            ("Try after 14 minutes and 3 seconds", Some(843 * SECOND)),
+            ("after 1h", Some(HOUR)),
+            ("after 99999h 4m", Some(HOUR)),
+            ("after 99999999999999999999h", None),
+            ("after a while", None),
+            ("later", None),
+            ("after 5", None),
+        ] {
+            assert_eq!(said_wait(text), wait, "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_gives_a_bounded_wait(text in ".{0,20}after.{0,40}", dice in "after( ?[0-9]{1,22} ?(h|m|s|x|é)?){0,4}") {
+            for text in [text, dice] {
+                prop_assert!(said_wait(&text).is_none_or(|wait| wait <= HOUR));
+            }
+        }
+    }
 }

@@ -4,18 +4,15 @@
 //! the host drops the records that it has delivered before.
 
 use super::Calls;
-use super::answers::{Subject, judge, refusal};
-use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, handed_out, host_of, same_page};
-use crate::clock;
+use super::answers::{Subject, judge, words};
+use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, excerpt, handed_out, host_of};
 use crate::driver::{ReadStep, SplitReader, note};
 use crate::error::{Error, ErrorKind};
+use crate::pages::Trail;
 use crate::settings::Settings;
 use crate::source::Split;
 use crate::splitter::{Framing, Splitter};
 use crate::streams::Stream;
-
-/// A blob has one page as far as the reference says; more are followed, but not without end.
-const PAGES: u32 = 1_000;
 
 /// The payload of a split: what `open` needs to get the blob.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -36,7 +33,9 @@ pub struct BlobReader {
     stream: &'static Stream,
     next: Option<String>,
     current: String,
-    pages: u32,
+    /// The pages that were followed. A blob has one as far as the reference says.
+    trail: Trail,
+    first: bool,
     /// The blob's address below the configured root, if it isn't the one that was handed out.
     own: Option<String>,
     notes: Vec<Note>,
@@ -46,8 +45,8 @@ impl BlobReader {
     /// Takes a split of `feed`. Calls nothing.
     ///
     /// # Errors
-    /// `bad-data` for a payload of something else, `gone` if the blob's time is over.
-    pub fn open(settings: &Settings, stream: &'static Stream, split: &Split, now: u64) -> Result<Self, Error> {
+    /// `bad-data` for a payload of something else.
+    pub fn open(settings: &Settings, stream: &'static Stream, split: &Split) -> Result<Self, Error> {
         let payload: BlobPayload =
             serde_json::from_str(&split.payload).map_err(|error| Error::unreadable("split's payload", &error))?;
         if payload.v != 1 {
@@ -60,23 +59,19 @@ impl BlobReader {
                 ),
             ));
         }
-        if let Some(expires) = split.expires
-            && expires <= now
-        {
-            return Err(Error::new(
-                ErrorKind::Gone,
-                "expired",
-                format!(
-                    "A content blob of {} expired at {} UTC before it was read and is lost; the rest goes on.",
-                    stream.api,
-                    clock::zoneless(expires)
-                ),
-            ));
-        }
         let calls = Calls::new(settings);
         // An id that is an address is of content that was listed without an id.
         let own = Some(calls.content_uri(&split.id)).filter(|own| *own != payload.uri && !split.id.contains(':'));
-        Ok(Self { calls, stream, next: Some(payload.uri), current: String::new(), pages: 0, own, notes: Vec::new() })
+        Ok(Self {
+            calls,
+            stream,
+            next: Some(payload.uri),
+            current: String::new(),
+            trail: Trail::default(),
+            first: true,
+            own,
+            notes: Vec::new(),
+        })
     }
 }
 
@@ -100,30 +95,39 @@ impl SplitReader for BlobReader {
         head.status == 200
     }
 
-    fn on_refusal(&mut self, answer: Answer) -> Result<(), Error> {
-        Err(judge(&answer, &refusal(&answer), Subject::Content, self.stream).into())
+    fn on_refusal(&mut self, answer: Answer, read: Option<u64>) -> Result<(), Error> {
+        let mut error: Error = judge(&answer, &words(&answer), Subject::Content, self.stream).into();
+        if let Some(read) = read {
+            error.message.push_str(&format!(" It came behind {read} records, which were read."));
+        }
+        Err(error)
+    }
+
+    /// A blob has no narrower pieces: what came before the break is handed on, and the host tries it again.
+    fn on_broken(&mut self, error: Error, _read: u64) -> Result<(), Error> {
+        let message = format!("A content blob of {} can't be read to its end. {}", self.stream.api, error.message);
+        Err(Error { message, ..error })
     }
 
     fn on_failure(&mut self, error: Error) -> Result<(), Error> {
         if error.kind == ErrorKind::DeniedByHost
-            && self.pages == 0
+            && self.first
             && let Some(own) = self.own.take()
         {
             self.notes.push(note(
                 Level::Warn,
                 format!(
                     "The service handed out a content blob at {}, which isn't the configured root {} and isn't called; the blob is asked for by its id there.",
-                    host_of(&self.current),
+                    excerpt(host_of(&self.current)),
                     self.calls.root()
                 ),
             ));
             self.next = Some(own);
             return Ok(());
         }
-        let what =
-            if self.pages == 0 { "content blob (contentUri)" } else { "next page of a content blob (NextPageUri)" };
+        let what = if self.first { "content blob (contentUri)" } else { "next page of a content blob (NextPageUri)" };
         if error.kind == ErrorKind::DeniedByHost
-            && self.pages > 0
+            && !self.first
             && let Some(own) = at_root(&self.current, self.calls.root())
         {
             self.notes.push(asked_at_root(what, &self.current, self.calls.root()));
@@ -133,17 +137,19 @@ impl SplitReader for BlobReader {
         Err(handed_out(error, self.calls.root(), what, &self.current))
     }
 
-    fn on_page(&mut self, head: &Head, _page: &Splitter) -> Result<(), Error> {
-        self.pages += 1;
-        if let Some(next) = head.header("NextPageUri").filter(|url| !url.is_empty()) {
-            if same_page(next, &self.current) || self.pages >= PAGES {
-                return Err(Error::new(
-                    ErrorKind::Protocol,
-                    "page-loop",
-                    "The pages of a content blob have no end; it is tried again with patience.",
-                ));
-            }
-            self.next = Some(next.to_owned());
+    fn on_page(&mut self, head: &Head, page: &Splitter) -> Result<(), Error> {
+        self.first = false;
+        let Some(next) = head.header("NextPageUri").filter(|url| !url.is_empty()) else { return Ok(()) };
+        match self.trail.follow(&self.current, next, page.elements() > 0) {
+            Ok(()) => self.next = Some(next.to_owned()),
+            Err(end) => self.notes.push(note(
+                Level::Warn,
+                format!(
+                    "The pages of a content blob of {} {}; what they hold is read. The fault is the service's.",
+                    self.stream.api,
+                    end.words()
+                ),
+            )),
         }
         Ok(())
     }

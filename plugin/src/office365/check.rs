@@ -3,7 +3,9 @@
 //! Invariant: only lists are called; a subscription is never started here, since that is a write.
 
 use super::Calls;
-use super::answers::{Refusal, Subject, judge, refusal};
+use super::answers::{Subject, judge, words};
+use super::feed::is_enabled;
+use super::listing::elements;
 use crate::call::{Answer, Machine, Step};
 use crate::clock::{self, HOUR};
 use crate::error::Error;
@@ -39,8 +41,9 @@ impl Check {
         Step::Call(self.calls.list_content(self.content_type, end.saturating_sub(HOUR), end))
     }
 
-    fn refused(&mut self, answer: &Answer, refused: &Refusal) -> Step<Vec<Finding>> {
-        let finding = Finding::failure(judge(answer, refused, Subject::List, self.stream));
+    fn refused(&mut self, answer: &Answer) -> Step<Vec<Finding>> {
+        let subject = if self.listing { Subject::List } else { Subject::Subscriptions };
+        let finding = Finding::refused(judge(answer, &words(answer), subject, self.stream));
         self.done(finding)
     }
 }
@@ -57,7 +60,6 @@ impl Machine for Check {
             Ok(answer) => answer,
             Err(error) => return self.done(Finding::unanswered(error)),
         };
-        let refused = refusal(&answer);
         if let Some(date) = answer.head.date_ms()
             && !self.listing
             && date.abs_diff(self.now) > 5 * clock::MINUTE
@@ -73,10 +75,10 @@ impl Machine for Check {
             });
         }
         if !self.listing {
-            return if answer.head.status == 200 { self.list() } else { self.refused(&answer, &refused) };
+            return if is_enabled(&answer, self.content_type).is_some() { self.list() } else { self.refused(&answer) };
         }
-        if answer.head.status != 200 {
-            if refused.af.as_deref() == Some("AF20022") {
+        let Ok((list, _)) = elements(&answer) else {
+            if words(&answer).has("AF20022") {
                 return self.done(Finding {
                     severity: Severity::Note,
                     code: "AF20022".to_owned(),
@@ -84,27 +86,20 @@ impl Machine for Check {
                     mend: "Nothing: the collector starts the subscription when it runs.".to_owned(),
                 });
             }
-            return self.refused(&answer, &refused);
-        }
-        let finding = match serde_json::from_slice::<Vec<serde_json::Value>>(&answer.body) {
-            Ok(list) if list.is_empty() => Finding::ok(format!(
+            return self.refused(&answer);
+        };
+        let finding = if list.is_empty() {
+            Finding::ok(format!(
                 "The subscription to {} works; no content became available in the last hour.",
                 self.content_type
-            )),
-            Ok(list) => {
-                let more = if answer.head.header("NextPageUri").is_some() { " or more" } else { "" };
-                Finding::ok(format!(
-                    "The subscription to {} works; {}{more} content blobs became available in the last hour.",
-                    self.content_type,
-                    list.len()
-                ))
-            }
-            Err(error) => Finding {
-                severity: Severity::Failure,
-                code: "not-a-list".to_owned(),
-                message: format!("The service's list of content isn't one: {error}."),
-                mend: "Check the endpoint of the Management Activity API in the configuration.".to_owned(),
-            },
+            ))
+        } else {
+            let more = if answer.head.header("NextPageUri").is_some() { " or more" } else { "" };
+            Finding::ok(format!(
+                "The subscription to {} works; {}{more} content blobs became available in the last hour.",
+                self.content_type,
+                list.len()
+            ))
         };
         self.done(finding)
     }

@@ -8,14 +8,17 @@
 mod lanes;
 mod subscription;
 
+pub(super) use subscription::is_enabled;
+
 use super::Calls;
-use super::answers::{Subject, judge, refusal};
-use super::listing::Content;
+use super::answers::{Subject, judge, words};
+use super::listing::{Content, elements};
 use super::state::{OpenWindow, State};
-use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out, same_page};
+use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out, host_of};
 use crate::clock::{self, DAY, HOUR, Interval, MINUTE};
 use crate::driver::note;
 use crate::error::{Error, ErrorKind};
+use crate::pages::{Endless, Seen, Trail};
 use crate::passes;
 use crate::settings::Settings;
 use crate::source::{Discovery, LIVE, Split};
@@ -83,6 +86,10 @@ pub struct FeedMachine {
     asked_again: bool,
     skew_corrected: bool,
     restarted: bool,
+    /// The content of the window that this call has seen, by its id.
+    seen: Seen,
+    /// Why the subscription isn't started yet, though it should be: what can be listed all the same is listed.
+    start_refused: Option<Error>,
     /// Whether this call has started the subscription: that must not be forgotten.
     started: bool,
 }
@@ -96,6 +103,8 @@ struct Window {
     page: Option<String>,
     /// The splits before it in this call.
     splits_before: usize,
+    /// The pages that were followed.
+    trail: Trail,
 }
 
 impl FeedMachine {
@@ -137,6 +146,8 @@ impl FeedMachine {
             asked_again: false,
             skew_corrected: false,
             restarted: false,
+            seen: Seen::default(),
+            start_refused: None,
             started: false,
         })
     }
@@ -199,7 +210,7 @@ impl FeedMachine {
         // An error would throw the state away: a subscription that this call has seen enabled is not asked for again by the
         // next one, which under throttling would be one chance more to fail before the list.
         let passing = matches!(error.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout);
-        let learned = self.started || (passing && self.state.enabled_at == Some(self.now));
+        let learned = self.started || self.start_is_news() || (passing && self.state.enabled_at == Some(self.now));
         if self.splits.is_empty() && !learned {
             return Step::Fail(error);
         }
@@ -214,43 +225,51 @@ impl FeedMachine {
     }
 
     fn on_content(&mut self, answer: &Answer) -> Step<Discovery> {
-        if answer.head.status != 200 {
-            return self.on_content_refused(answer);
-        }
-        let list: Vec<Content> = match serde_json::from_slice(&answer.body) {
-            Ok(list) => list,
-            Err(error) => return self.fail(unexpected("list of content", &error)),
-        };
+        let Ok((items, odd)) = elements(answer) else { return self.on_content_refused(answer) };
         let Some(mut window) = self.window.clone() else { return self.list_window() };
         if window.known_until.is_none() {
             // What becomes available after the service's clock can't be in this list.
             window.known_until = Some(answer.head.date_ms().unwrap_or(window.end).min(window.end));
         }
         let listed = Interval { start: window.start, end: window.end };
-        let page: Result<Vec<Split>, Error> =
-            list.into_iter().map(|item| item.split(&self.calls, self.stream, self.content_type, listed)).collect();
-        match page {
-            Ok(mut splits) => self.splits.append(&mut splits),
-            Err(error) => return self.fail(error),
+        if let Some(odd) = odd {
+            self.tell_once(odd, || {
+                format!("A list of content isn't proper JSON: {odd}. All that it holds was listed.")
+            });
+        }
+        let mut news = false;
+        for item in &items {
+            // One that can't be understood fails alone.
+            match Content::of(item).split(&self.calls, self.stream, self.content_type, listed) {
+                Ok(split) if self.seen.is_new(split.id.as_bytes()) => {
+                    news = true;
+                    self.splits.push(split);
+                }
+                Ok(_) => {}
+                Err(error) => self.tell_once(&item.to_string(), || error.message),
+            }
         }
         let known_until = window.known_until.unwrap_or(window.start);
         let next = answer.head.header("NextPageUri").filter(|url| !url.is_empty());
         if let Some(next) = next {
-            if window.page.as_deref().is_some_and(|asked| same_page(asked, next)) {
-                return Step::Fail(Error::new(
-                    ErrorKind::Protocol,
-                    "page-loop",
-                    "The service names a page of the list as its own next page; the window is listed again.",
-                ));
+            let asked = match &window.page {
+                Some(page) => self.calls.follow(page).url,
+                None => self.calls.list_content(self.content_type, window.start, window.end).url,
+            };
+            match window.trail.follow(&asked, &self.calls.follow(next).url, news) {
+                Ok(()) => {
+                    window.page = Some(next.to_owned());
+                    window.known_until = Some(known_until);
+                    self.window = Some(window);
+                    if self.splits.len() >= SPLITS_A_CALL || self.pass_requests >= PASS_REQUESTS {
+                        self.keep_window();
+                        return self.done(true);
+                    }
+                    return self.ask();
+                }
+                Err(end) if self.again(end, &window) => return self.list_window(),
+                Err(_) => {}
             }
-            window.page = Some(next.to_owned());
-            window.known_until = Some(known_until);
-            self.window = Some(window);
-            if self.splits.len() >= SPLITS_A_CALL || self.pass_requests >= PASS_REQUESTS {
-                self.keep_window();
-                return self.done(true);
-            }
-            return self.ask();
         }
         self.window = None;
         let listed = Interval { start: window.start, end: known_until };
@@ -275,11 +294,43 @@ impl FeedMachine {
         self.done(more)
     }
 
+    /// The pages of a window have no end: whether it is listed again from its first page, since a wrong address may be chance. If that
+    /// happened before, the window is what was listed.
+    fn again(&mut self, end: Endless, window: &Window) -> bool {
+        if self.splits.len() <= window.splits_before || !self.state.tells(end.words()) {
+            return false;
+        }
+        self.notes.push(note(
+            Level::Warn,
+            format!(
+                "The pages of a list of content of {} {}; what they hold is listed, and this stretch is listed again by the later passes. The fault is the service's.",
+                self.content_type,
+                end.words()
+            ),
+        ));
+        // What was listed stays: it is content, whatever its page was called.
+        self.window = None;
+        match self.pass {
+            None => self.state.window = None,
+            Some(_) => self.state.pass_window = None,
+        }
+        true
+    }
+
+    /// Tells something that stays so, once and not at each listing.
+    fn tell_once(&mut self, what: &str, message: impl FnOnce() -> String) {
+        if self.state.tells(what) {
+            self.notes.push(note(Level::Warn, message()));
+        }
+    }
+
     fn on_content_refused(&mut self, answer: &Answer) -> Step<Discovery> {
-        let refused = refusal(answer);
-        let error: Error = judge(answer, &refused, Subject::List, self.stream).into();
-        match refused.af.as_deref() {
-            Some("AF20022" | "AF20023") if self.started => self.remember_failure(error),
+        let said = words(answer);
+        let error: Error = judge(answer, &said, Subject::List, self.stream).into();
+        // The code that decides comes first.
+        match said.codes.first().map(String::as_str) {
+            Some("AF20022" | "AF20023") if self.start_refused.is_some() => self.start_is_refused(),
+            Some("AF20022" | "AF20023") if self.started => self.remember_failure(error, None),
             Some("AF20022" | "AF20023") => {
                 self.stopped();
                 self.forget_window();
@@ -343,14 +394,6 @@ impl FeedMachine {
     }
 }
 
-fn unexpected(what: &str, error: &serde_json::Error) -> Error {
-    Error::new(
-        ErrorKind::Protocol,
-        "not-a-list",
-        format!("The service's {what} isn't one: {error}. It is tried again; if it stays, the service is at fault."),
-    )
-}
-
 impl Machine for FeedMachine {
     type Output = Discovery;
 
@@ -371,8 +414,10 @@ impl Machine for FeedMachine {
                 if error.kind == ErrorKind::DeniedByHost
                     && let Some(own) = at_root(url, root)
                 {
-                    self.notes.push(asked_at_root(WHAT, url, root));
+                    let told = asked_at_root(WHAT, url, root);
+                    let elsewhere = host_of(url).to_owned();
                     *url = own;
+                    self.tell_once(&elsewhere, || told.message);
                     return self.ask();
                 }
                 let error = handed_out(error, root, WHAT, url);

@@ -2,16 +2,45 @@
 //!
 //! Invariant: the same content gives the same split id whenever it is listed, so that a host that knows the id drops it.
 
+use serde_json::Value;
+
 use super::Calls;
+use super::answers::is_error;
 use super::blob::BlobPayload;
+use crate::call::Answer;
 use crate::clock::{self, Interval};
 use crate::error::{Error, ErrorKind};
 use crate::source::Split;
+use crate::splitter::{Framing, Splitter};
 use crate::streams::Stream;
 
+/// The elements of an answer that is a list: a status of 200, one array, none of whose elements is an error. Whether something about it was
+/// odd, though all of them could be read.
+///
+/// # Errors
+/// If it isn't a list: then it is a refusal, whatever its status.
+pub(super) fn elements(answer: &Answer) -> Result<(Vec<Value>, Option<&'static str>), NoList> {
+    if answer.head.status != 200 {
+        return Err(NoList);
+    }
+    let mut splitter = Splitter::new(Framing::Array, answer.body.len());
+    let mut items: Vec<Value> = Vec::new();
+    // What isn't JSON is an element that can't be understood, and fails alone.
+    let split = splitter.feed(&answer.body, |item| items.push(serde_json::from_slice(item).unwrap_or_default()));
+    let whole = split.is_ok() && splitter.finish().is_ok() && splitter.error().is_none();
+    let objects = items.iter().filter(|item| item.is_object()).count();
+    if !whole || (objects == 0 && !items.is_empty()) || items.iter().any(is_error) {
+        return Err(NoList);
+    }
+    Ok((items, splitter.odd()))
+}
+
+/// An answer isn't a list.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoList;
+
 /// One element of a list of content.
-#[derive(Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub(super) struct Content {
     content_id: Option<String>,
     content_uri: Option<String>,
@@ -20,6 +49,21 @@ pub(super) struct Content {
 }
 
 impl Content {
+    /// Takes what can be understood of an element.
+    pub(super) fn of(item: &Value) -> Self {
+        let text = |name: &str| match item.get(name) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        Self {
+            content_id: text("contentId"),
+            content_uri: text("contentUri"),
+            content_created: text("contentCreated"),
+            content_expiration: text("contentExpiration"),
+        }
+    }
+
     /// The split. Its times are claims: content that is listed became available within the window, and without a readable time
     /// it is put at the start of it, so that it isn't read late; an expiry before that says nothing.
     ///
@@ -39,7 +83,7 @@ impl Content {
                 return Err(Error::new(
                     ErrorKind::Protocol,
                     "content-without-address",
-                    "The service listed content with neither contentUri nor contentId; the window is listed again.",
+                    "The service listed content with neither contentUri nor contentId, which can't be read; what is listed beside it is.",
                 ));
             }
         };
@@ -58,10 +102,10 @@ impl Content {
     }
 }
 
-/// An id within the 512 bytes that the contract allows; a longer one becomes its digest.
+/// An id within the 512 bytes that the contract allows and of characters that are shown; another one becomes its digest.
 fn short(id: String) -> String {
     use sha2::Digest;
-    if id.len() <= 512 {
+    if id.len() <= 512 && id.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return id;
     }
     sha2::Sha256::digest(id.as_bytes()).iter().fold("sha256:".to_owned(), |mut text, byte| {

@@ -10,10 +10,15 @@ pub mod feed;
 mod listing;
 pub mod state;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::call::{Method, Request};
 use crate::clock;
 use crate::settings::Settings;
 use crate::streams::{AUDIENCE_OFFICE365, QUOTA_OFFICE365};
+
+/// Everything that can't be part of a content id in a path; ids hold `$`.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'$');
 
 /// Makes the calls of one tenant.
 #[derive(Clone, Debug)]
@@ -62,7 +67,7 @@ impl Calls {
 
     /// The address of a blob whose listing gave only its id.
     pub(crate) fn content_uri(&self, content_id: &str) -> String {
-        format!("{}/audit/{content_id}", self.feed)
+        format!("{}/audit/{}", self.feed, utf8_percent_encode(content_id, RESERVED))
     }
 
     fn request(&self, method: Method, url: &str) -> Request {

@@ -6,6 +6,7 @@
 
 use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::pages::Trail;
 use crate::passes::Passes;
 
 /// The version that this plugin writes.
@@ -49,7 +50,13 @@ pub struct State {
     /// Why the passes are waiting, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass_pause: Option<PassPause>,
+    /// The hashes of what was told and stays so, such as content that can't be understood: it isn't told at each listing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<u64>,
 }
+
+/// So much is remembered as told.
+const TOLD: usize = 64;
 
 /// A pass in the middle of its pages.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -83,6 +90,9 @@ pub struct Start {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Error>,
+    /// Until when no other one is asked for, if the service said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// A window in the middle of its pages.
@@ -98,6 +108,9 @@ pub struct OpenWindow {
     pub next: String,
     /// When the page was handed out, by this machine's clock.
     pub at: u64,
+    /// The pages before it.
+    #[serde(default, skip_serializing_if = "Trail::is_empty")]
+    pub trail: Trail,
 }
 
 impl State {
@@ -116,7 +129,21 @@ impl State {
             passes: Passes::default(),
             pass_window: None,
             pass_pause: None,
+            told: Vec::new(),
         }
+    }
+
+    /// Whether this is told for the first time, as far as is remembered.
+    pub fn tells(&mut self, what: &str) -> bool {
+        let hash = xxhash_rust::xxh3::xxh3_64(what.as_bytes());
+        let new = !self.told.contains(&hash);
+        if new {
+            self.told.push(hash);
+            if self.told.len() > TOLD {
+                self.told.remove(0);
+            }
+        }
+        new
     }
 
     /// Reads what `discover` wrote.

@@ -2,6 +2,7 @@
 
 use m365_plugin::splitter::{Framing, SplitError, Splitter};
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 fn split(framing: Framing, text: &[u8], cuts: &[usize], limit: usize) -> Result<(Vec<Vec<u8>>, Splitter), SplitError> {
     let mut splitter = Splitter::new(framing, limit);
@@ -31,7 +32,6 @@ fn texts(text: &str) -> Vec<String> {
 fn arrays_of_every_kind() {
     assert_eq!(texts("[]"), Vec::<String>::new());
     assert_eq!(texts(" [ \r\n ] \n"), Vec::<String>::new());
-    assert_eq!(texts("null"), Vec::<String>::new());
     assert_eq!(texts("\u{feff}[{\"a\":1}]"), [r#"{"a":1}"#]);
     assert_eq!(
         texts(r#"[1, -2.5e3,null,true ,"x]\"",[[]],{}]"#),
@@ -55,8 +55,50 @@ fn collections_give_their_values_and_their_other_members() {
         assert_eq!(splitter.member("@odata.context"), Some("\"c\""));
         assert_eq!(splitter.member("value"), None);
     }
-    for empty in ["{}", r#"{"value":null}"#, r#"{"value":null,"a":1}"#, r#"{"value":[]}"#, r#"{"\u0076alue":[]}"#] {
-        assert!(split(Framing::Collection, empty.as_bytes(), &[2], 100).unwrap().0.is_empty(), "{empty}");
+    for empty in [r#"{"value":[]}"#, r#"{"\u0076alue":[]}"#, r#"{"value":[],"error":null}"#] {
+        let (elements, splitter) = split(Framing::Collection, empty.as_bytes(), &[2], 100).unwrap();
+        assert!(elements.is_empty() && splitter.error().is_none(), "{empty}");
+    }
+}
+
+#[test]
+fn what_is_odd_around_whole_elements_costs_none() {
+    for (text, elements) in [
+        ("[{\"a\":1} {\"a\":2}]", 2),
+        ("[{\"a\":1}{\"a\":2}]", 2),
+        ("[{\"a\":1},]", 1),
+        ("[{\"a\":1}]x", 1),
+        ("[{\"a\":1}]\0\0", 1),
+        ("[1][2,3]", 3),
+        ("[1] [2]x", 2),
+    ] {
+        for cuts in [vec![], (0..text.len()).collect()] {
+            let (found, splitter) = split(Framing::Array, text.as_bytes(), &cuts, 100).expect(text);
+            assert_eq!(found.len(), elements, "{text}");
+            assert!(splitter.odd().is_some(), "{text}");
+        }
+    }
+    assert_eq!(split(Framing::Array, b"[1] \n", &[], 100).unwrap().1.odd(), None);
+}
+
+#[test]
+fn an_error_in_the_body_is_found_wherever_it_stands() {
+    for (framing, text) in [
+        (Framing::Collection, r#"{"value":[{"a":1}],"error":{"code":"x"}}"#),
+        (Framing::Collection, r#"{"value":[{"a":1}]}{"error":{"code":"x"}}"#),
+        (Framing::Collection, r#"{"value":[{"a":1},{"id":"y"{"error" : {"code":"x"}}"#),
+        (Framing::Array, r#"[{"a":1},{"id":"y"{"error":{"code":"x"}}"#),
+        (Framing::Array, r#"[{"a":1}]{"error":{"code":"x"}}"#),
+    ] {
+        let mut splitter = Splitter::new(framing, 1000);
+        splitter.feed(text.as_bytes(), |_| {}).unwrap();
+        assert_eq!(splitter.error().as_deref(), Some(r#"{"code":"x"}"#), "{text}");
+        assert_eq!(splitter.elements(), 1, "{text}");
+    }
+    for text in [r#"[{"a":1},{"error":"#, r#"[{"a":"\"error\""#, r#"[{"x":["error",{"a":1}"#, "[]error"] {
+        let mut splitter = Splitter::new(Framing::Array, 1000);
+        splitter.feed(text.as_bytes(), |_| {}).unwrap();
+        assert_eq!(splitter.error(), None, "{text}");
     }
 }
 
@@ -70,10 +112,11 @@ fn what_is_wrong_is_named_with_its_position() {
     for (framing, text, at) in [
         (Framing::Array, "{}", 0),
         (Framing::Array, "[1 2]", 3),
-        (Framing::Array, "[1,]", 3),
         (Framing::Array, "[,1]", 1),
-        (Framing::Array, "[] x", 3),
-        (Framing::Array, "nul!", 3),
+        (Framing::Array, "null", 0),
+        (Framing::Array, "[1,,2]", 3),
+        (Framing::Collection, r#"{"value":null}"#, 9),
+        (Framing::Collection, r#"{"value":[1],"value":[2]}"#, 21),
         (Framing::Array, "[x]", 1),
         (Framing::Collection, "[]", 0),
         (Framing::Collection, "{\"a\" 1}", 5),
@@ -90,15 +133,28 @@ fn what_is_wrong_is_named_with_its_position() {
 }
 
 #[test]
-fn one_record_may_not_be_larger_than_the_limit() {
-    let text = format!("[1,\"{}\"]", "x".repeat(100));
+fn a_record_over_the_limit_is_passed_over_and_described() {
+    let large = format!("\"{}\n\"", "x".repeat(3000));
+    let text = format!("[1,{large},2]");
+    let digest: String = Sha256::digest(large.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     for cuts in [vec![], (0..text.len()).collect()] {
-        assert_eq!(
-            split(Framing::Array, text.as_bytes(), &cuts, 101).unwrap_err(),
-            SplitError::TooLarge { position: 3, element: 1, limit: 101 }
-        );
-        assert_eq!(split(Framing::Array, text.as_bytes(), &cuts, 102).unwrap().0.len(), 2);
+        let mut elements = Vec::new();
+        let mut splitter = Splitter::new(Framing::Array, 3002);
+        let mut at = 0;
+        for cut in cuts.into_iter().chain([text.len()]) {
+            splitter.feed(&text.as_bytes()[at..cut], |element| elements.push(element.to_vec())).unwrap();
+            at = cut;
+        }
+        splitter.finish().unwrap();
+        assert_eq!(elements, [b"1", b"2"]);
+        let skipped = splitter.take_skipped();
+        assert_eq!((skipped.len(), skipped[0].bytes, skipped[0].limit_mib()), (1, 3003, 1));
+        assert_eq!(skipped[0].head, &large.as_bytes()[..1024]);
+        assert_eq!(skipped[0].sha256(), digest);
+        assert!(splitter.take_skipped().is_empty());
+        assert_eq!(split(Framing::Array, text.as_bytes(), &[], 3003).unwrap().0.len(), 3);
     }
+    assert!(matches!(split(Framing::Collection, b"{\"a\":1}", &[], 10), Err(SplitError::NoValue)));
 }
 
 #[test]

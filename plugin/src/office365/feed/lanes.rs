@@ -9,6 +9,7 @@ use crate::call::{Level, Step};
 use crate::clock::{self, Interval, MINUTE};
 use crate::driver::note;
 use crate::error::Error;
+use crate::pages::Trail;
 use crate::source::Discovery;
 
 impl FeedMachine {
@@ -35,8 +36,10 @@ impl FeedMachine {
 
     /// Keeps the window of this call with its next page.
     pub(super) fn keep_window(&mut self) {
-        if let Some(Window { start, end, known_until: Some(known_until), page: Some(next), .. }) = self.window.take() {
-            let window = OpenWindow { start, end, known_until, next, at: self.now };
+        if let Some(Window { start, end, known_until: Some(known_until), page: Some(next), trail, .. }) =
+            self.window.take()
+        {
+            let window = OpenWindow { start, end, known_until, next, at: self.now, trail };
             match self.pass {
                 None => self.state.window = Some(window),
                 Some(age) => self.state.pass_window = Some(PassWindow { age, window }),
@@ -120,7 +123,7 @@ impl FeedMachine {
             self.state.live_at = Some(self.now);
             return self.done(false);
         }
-        self.window = Some(Window { start, end, known_until: None, page: None, splits_before: self.splits.len() });
+        self.open_window(start, end);
         self.ask()
     }
 
@@ -146,8 +149,16 @@ impl FeedMachine {
         self.pass = Some(due.age);
         let Interval { start, end } = due.stretch;
         let end = end.min(start.saturating_add(self.widest(start)));
-        self.window = Some(Window { start, end, known_until: None, page: None, splits_before: self.splits.len() });
+        self.open_window(start, end);
         self.ask()
+    }
+
+    /// A window that is listed from its first page.
+    fn open_window(&mut self, start: u64, end: u64) {
+        let splits_before = self.splits.len();
+        self.seen.clear();
+        self.window =
+            Some(Window { start, end, known_until: None, page: None, splits_before, trail: Trail::default() });
     }
 
     pub(super) fn go_on(&mut self, open: OpenWindow) -> Step<Discovery> {
@@ -157,6 +168,7 @@ impl FeedMachine {
             known_until: Some(open.known_until),
             page: Some(open.next),
             splits_before: self.splits.len(),
+            trail: open.trail,
         });
         self.ask()
     }
@@ -175,6 +187,7 @@ impl FeedMachine {
     pub(super) fn forget_window(&mut self) {
         if let Some(window) = self.window.take() {
             self.splits.truncate(window.splits_before);
+            self.seen.clear();
         }
         match self.pass {
             None => self.state.window = None,

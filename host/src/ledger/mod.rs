@@ -581,11 +581,17 @@ fn database_error(folder: &Path, error: rusqlite::Error) -> LedgerError {
                 "{error}. Its file is damaged: restore it, or move it away to start anew, which reads the last days again"
             ),
         },
+        Some(rusqlite::ErrorCode::CannotOpen) => LedgerError::Database {
+            path,
+            reason: format!(
+                "{error}. Its file and folder have to be writable, and the limit on open files (`ulimit -n`) high enough"
+            ),
+        },
         // Whatever it is, what isn't committed is collected again.
         Some(rusqlite::ErrorCode::SystemIoFailure) => LedgerError::Database {
             path,
             reason: format!(
-                "{error}. Nothing is lost: look at its disk, what isn't stored yet is stored once that works"
+                "{error}. Nothing is lost: look at its disk and at the limit on the size of files, what isn't stored yet is stored once that works"
             ),
         },
         _ => LedgerError::Database { path, reason: error.to_string() },

@@ -156,11 +156,11 @@ pub(super) fn ends_in_a_line(file: &File, length: u64) -> io::Result<bool> {
     Ok(last != [b'\n'])
 }
 
-/// Whether the bytes up to a length end with these blocks, on a line of their own.
-pub(super) fn ends_with(file: &File, length: u64, blocks: &[&[u8]]) -> io::Result<bool> {
+/// Whether the bytes up to a length end with these blocks, and if it is asked for, on a line of their own.
+pub(super) fn ends_with(file: &File, length: u64, blocks: &[&[u8]], on_a_line: bool) -> io::Result<bool> {
     let written: u64 = blocks.iter().map(|block| block.len() as u64).sum();
     let Some(start) = length.checked_sub(written) else { return Ok(false) };
-    if ends_in_a_line(file, start)? {
+    if on_a_line && ends_in_a_line(file, start)? {
         return Ok(false);
     }
     let mut at = start;

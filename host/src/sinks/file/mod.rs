@@ -288,7 +288,7 @@ impl FileSink {
         let seen = disk::look(file, &self.path).map_err(|error| self.fault("Looking at", &error))?;
         let again = |what: &str| {
             SinkError::passing(format!(
-                "The file {} was {what} by somebody else while it was written to. What was being written comes again.",
+                "The file {} was {what} by somebody else while a delivery was under way, which comes again.",
                 self.path.display()
             ))
         };
@@ -298,25 +298,31 @@ impl FileSink {
         let mut since = self.mark.since;
         let mut touch = None;
         let expected = self.mark.length + written;
-        if seen.length > expected {
-            if !self.mark.holds(file).map_err(|error| self.fault("Reading", &error))? {
-                return Err(again("written anew"));
-            }
-            touch = Some(Touch::Appended(seen.length - expected));
-        } else if seen.length < expected {
-            // If it was cut before it was written to, all of it is there.
-            let whole = match self.compression {
-                Compression::None => disk::ends_with(file, seen.length, blocks),
-                _ => Ok(seen.length == written),
+        let mut length = expected;
+        if seen.length != expected {
+            // Whether all of it is there, and not behind half a line.
+            let plain = self.compression == Compression::None;
+            let there = |length| disk::ends_with(file, length, blocks, plain);
+            let mut look = || -> io::Result<bool> {
+                // Somebody else wrote behind it: that is seen before the next delivery.
+                if seen.length > expected && self.mark.holds(file)? && there(expected)? {
+                    return Ok(true);
+                }
+                length = seen.length;
+                if seen.length > expected {
+                    touch = Some(Touch::Appended(seen.length - expected));
+                    return Ok(plain && self.mark.holds(file)? && there(length)?);
+                }
+                touch = Some(Touch::Cut(length.saturating_sub(written)));
+                since = None;
+                if plain { there(length) } else { Ok(length == written) }
             };
-            if !whole.map_err(|error| self.fault("Reading", &error))? {
-                return Err(again("cut"));
+            if !look().map_err(|error| self.fault("Reading", &error))? {
+                return Err(again(if seen.length > expected { "written to" } else { "cut" }));
             }
-            touch = Some(Touch::Cut(seen.length - written));
-            since = None;
         }
         let mark = Mark { since: since.or(Some(self.now_ms)), until: Some(self.now_ms), ..self.mark };
-        let mark = mark.of(file, seen.length).map_err(|error| self.fault("Reading", &error))?;
+        let mark = mark.of(file, length).map_err(|error| self.fault("Reading", &error))?;
         Ok((mark, touch))
     }
 }

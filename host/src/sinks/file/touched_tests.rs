@@ -121,6 +121,8 @@ struct World {
     destroyed: BTreeMap<Vec<u8>, usize>,
     /// Lines of somebody else that have to be kept.
     foreign: Vec<Vec<u8>>,
+    /// How many of them were seen. After a crash in a delivery the others can't be told from what wasn't confirmed.
+    seen: usize,
     committed: Vec<Vec<u8>>,
     /// Lines that somebody copied or cut while they were being written, so that they may be there once more.
     excused: Vec<Vec<u8>>,
@@ -228,6 +230,9 @@ impl World {
                 *sink.disk.faults.fault.lock().unwrap() = Some(Fault { steps, dead: false });
             }
             let prepared = sink.prepare(1_000, Coming::Delivery);
+            if prepared.is_ok() {
+                self.seen = self.foreign.len();
+            }
             if let Ok(Some(position)) = &prepared {
                 self.ledger = Some(position.clone());
             }
@@ -245,11 +250,17 @@ impl World {
                     self.commit(receipt.position, line);
                     return;
                 }
+                // What was written in the middle of it can't be told from what isn't confirmed.
+                self.foreign.truncate(self.seen);
             } else {
                 let outcome = prepared.and_then(|_| sink.deliver(&[line.as_bytes()]));
                 self.sink = Some(sink);
                 match outcome {
                     Ok(_) if matches!(step, Step::Die) => {
+                        if !self.path.exists() {
+                            // What wasn't confirmed is where nobody finds it.
+                            self.excused.push(line.trim_end().as_bytes().to_vec());
+                        }
                         self.sink = None;
                         self.start();
                     }
@@ -280,6 +291,7 @@ impl World {
             sink: None,
             destroyed: BTreeMap::new(),
             foreign: Vec::new(),
+            seen: 0,
             committed: Vec::new(),
             excused: Vec::new(),
             count: 0,
@@ -292,6 +304,7 @@ impl World {
         {
             self.ledger = Some(position);
         }
+        self.seen = self.foreign.len();
     }
 
     fn take(&mut self, step: Step, number: usize) {
@@ -312,13 +325,11 @@ impl World {
                 }
                 self.sink = None;
                 if let Step::TouchStopped { touch, .. } = step {
-                    // Behind what a crash left nobody can tell whose line it is.
-                    let mark = self.ledger.as_deref().and_then(Mark::parse).unwrap_or_default();
-                    let kept = self.foreign.len();
                     self.touch(touch, b"");
-                    if mark.under_way {
-                        self.foreign.truncate(kept);
-                    }
+                }
+                let mark = self.ledger.as_deref().and_then(Mark::parse).unwrap_or_default();
+                if mark.under_way {
+                    self.foreign.truncate(self.seen);
                 }
                 self.start();
             }
@@ -364,6 +375,7 @@ proptest! {
             sink: None,
             destroyed: BTreeMap::new(),
             foreign: Vec::new(),
+            seen: 0,
             committed: Vec::new(),
             excused: Vec::new(),
             count: 0,

@@ -170,26 +170,38 @@ impl Touched {
         assert_code(&output, 0);
         // What was being written when it was copied or destroyed comes again, and was at the end of what was there.
         let files: Vec<PathBuf> = [self.path.clone()].into_iter().chain(self.aside.clone()).collect();
-        let lines = |path: &Path| -> Vec<Vec<u8>> {
+        let mut foreign = 0;
+        let mut halves = 0;
+        let mut contents: Vec<Vec<Vec<u8>>> = Vec::new();
+        for path in &files {
             let bytes = std::fs::read(path).unwrap();
             assert!(!bytes.contains(&0), "a hole in {path:?}");
-            bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
-        };
-        let mut foreign = 0;
-        for path in &files {
-            foreign += lines(path).iter().filter(|line| line.starts_with(b"{\"foreign\"")).count();
+            let mut lines = Vec::new();
+            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                if line.starts_with(b"{\"foreign\"") {
+                    foreign += 1;
+                } else if serde_json::from_slice::<serde_json::Value>(line).is_err() {
+                    halves += 1;
+                } else {
+                    lines.push(line.to_vec());
+                }
+            }
+            contents.push(lines);
         }
         assert!(foreign >= self.foreign, "{foreign} of {} lines of somebody else", self.foreign);
-        for path in self.aside.iter().filter(|path| path.parent() == Some(self.tenant.folder.path())) {
-            let others: BTreeSet<Vec<u8>> =
-                files.iter().filter(|other| *other != path).flat_map(|other| lines(other)).collect();
-            let mut own = lines(path);
-            while own.last().is_some_and(|line| others.contains(line)) {
-                own.pop();
+        // A cut leaves one, and so does a copy of what was just being written.
+        assert!(halves <= TOUCHES.len(), "{halves} halves of lines");
+        for at in 0..files.len() {
+            if files[at].parent() == Some(self.tenant.folder.path()) {
+                let others = contents.iter().enumerate().filter(|(other, _)| *other != at);
+                let others: BTreeSet<Vec<u8>> = others.flat_map(|(_, lines)| lines.clone()).collect();
+                while contents[at].last().is_some_and(|line| others.contains(line)) {
+                    contents[at].pop();
+                }
             }
-            let mut text = own.join(&b'\n');
+            let mut text = contents[at].join(&b'\n');
             text.push(b'\n');
-            std::fs::write(path, text).unwrap();
+            std::fs::write(&files[at], text).unwrap();
         }
         let verdict = self.tenant.simulator.verdict(&files);
         assert!(verdict.passed(), "{verdict}\n{}", std::fs::read_to_string(&self.log).unwrap());

@@ -62,11 +62,10 @@ fn a_listing_keeps_to_the_sizes_of_the_contract() {
 }
 
 #[test]
-fn what_a_listing_says_for_people_is_cut_and_its_wait_is_bounded() {
+fn what_a_listing_says_for_people_is_cut() {
     let reason = "x\n".repeat(1 << 20);
-    let mut listing = Discovery { next_ms: u64::MAX, lost: vec![(Interval { start: 1, end: 2 }, reason)], ..listing() };
+    let mut listing = Discovery { lost: vec![(Interval { start: 1, end: 2 }, reason)], ..listing() };
     assert_eq!(discovery("s", &mut listing), Ok(()));
-    assert_eq!(listing.next_ms, 3_600_000);
     assert!(listing.lost[0].1.len() <= MESSAGE_BYTES + 4 && !listing.lost[0].1.contains('\n'));
 }
 
@@ -206,7 +205,7 @@ fn findings_are_few_and_short() {
     };
     let mut list = vec![finding; FINDINGS];
     assert_eq!(findings(&mut list), Ok(()));
-    assert!(list[0].code.len() < 100 && list[0].message.len() < 5000 && list[0].mend == " [2J");
+    assert!(list[0].code.len() < 100 && list[0].message.len() < 5000 && list[0].mend == "\\u{1b}[2J");
     list.push(list[0].clone());
     breach(findings(&mut list), "findings");
 }

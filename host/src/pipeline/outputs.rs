@@ -112,7 +112,7 @@ impl Outputs {
     /// The last look at the sinks of a run, after everything delivered was committed. What fails then does no harm.
     pub(super) fn rest(&mut self, ledger: &Ledger) {
         for lane in &mut self.lanes {
-            if let Err(error) = lane.ready(Coming::Nothing, ledger) {
+            if let Err(error) = lane.ready(Coming::End, ledger) {
                 tracing::warn!(sink = lane.output.sink.name(), "A last look at this sink failed: {error}");
             }
         }

@@ -92,6 +92,8 @@ pub enum Coming {
     Delivery,
     /// Nothing for a while.
     Nothing,
+    /// Nothing any more in this run.
+    End,
 }
 
 /// Ends what a sink waits for, from another thread.

@@ -407,7 +407,8 @@ impl Sink for FileSink {
         if self.mark.length > 0 && self.mark.since.is_none() {
             self.mark.since = Some(now_ms);
         }
-        if at_its_path && self.is_due(now_ms) {
+        // At the end it would only leave an empty file behind.
+        if at_its_path && coming != Coming::End && self.is_due(now_ms) {
             self.rotate(now_ms)?;
         }
         self.mark.under_way = coming == Coming::Delivery;

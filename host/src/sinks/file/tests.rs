@@ -160,6 +160,8 @@ fn files_rotate_by_age_and_only_some_are_kept() {
         sink.deliver(&[format!("{number}\n").as_bytes()]).unwrap();
         assert!(!rotated(&mut sink, now + 9 * 60_000));
         now += 3_600_000;
+        sink.prepare(now, Coming::End).unwrap();
+        assert!(path.metadata().unwrap().len() > 0, "no empty file is left at the end");
         assert!(rotated(&mut sink, now));
     }
     assert_eq!(content(&path, Compression::None), "3\n4\n");

@@ -1,5 +1,7 @@
 //! Records that are long: every one becomes an event that is true of it, and none becomes many times as long as it is.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use m365_plugin::normalize::{Normalizer, Output};
 use serde_json::{Value, json};
 

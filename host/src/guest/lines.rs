@@ -53,7 +53,7 @@ impl Allowance {
     }
 
     /// How many lines were dropped, if that is to be told now: at the first, and then every hour if there are more.
-    fn to_tell(&mut self, now: Instant) -> Option<u64> {
+    fn take_dropped(&mut self, now: Instant) -> Option<u64> {
         (self.dropped > self.told && now >= self.tell_again).then(|| {
             (self.told, self.tell_again) = (self.dropped, now + HOUR);
             self.dropped
@@ -84,7 +84,7 @@ impl Lines {
             None => streams.entry(stream.to_owned()).or_insert_with(|| Allowance::new(now)),
         };
         let allowed = allowance.take(bytes, now);
-        let dropped = if allowed { None } else { allowance.to_tell(now) };
+        let dropped = if allowed { None } else { allowance.take_dropped(now) };
         drop(streams);
         if let Some(dropped) = dropped {
             tracing::warn!(
@@ -116,12 +116,12 @@ mod tests {
         let start = Instant::now();
         let mut allowance = Allowance::new(start);
         assert_eq!((0..1000).filter(|_| allowance.take(10, start)).count(), BURST as usize);
-        assert_eq!(allowance.to_tell(start), Some(900));
-        assert_eq!(allowance.to_tell(start), None, "told once");
+        assert_eq!(allowance.take_dropped(start), Some(900));
+        assert_eq!(allowance.take_dropped(start), None, "told once");
         let later = start + Duration::from_secs(2);
         assert_eq!((0..1000).filter(|_| allowance.take(10, later)).count(), 2 * PER_SECOND as usize);
-        assert_eq!(allowance.to_tell(later), None);
-        assert_eq!(allowance.to_tell(later + HOUR), Some(900 + 980));
+        assert_eq!(allowance.take_dropped(later), None);
+        assert_eq!(allowance.take_dropped(later + HOUR), Some(900 + 980));
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl<'a> Held<'a> {
         self.patience.standing().get(&self.sentence).is_none_or(|standing| standing.waiting <= 1)
     }
 
-    fn is_over(self, what: &str) {
+    fn end(self, what: &str) {
         let since = self.patience.standing().get(&self.sentence).map(|standing| standing.telling.since);
         if let Some(since) = since.filter(|_| self.is_last()) {
             tracing::info!(held_up_s = since.elapsed().as_secs(), "{what} goes on.");
@@ -174,7 +174,7 @@ impl Patience {
             let error = match attempt() {
                 Ok(value) => {
                     if let Some(held) = held {
-                        held.is_over(what);
+                        held.end(what);
                     }
                     return Ok(value);
                 }

@@ -417,7 +417,7 @@ fn record(stream: &str, shape: &str, entries: usize) -> String {
             }
             // The sign that a derived type begins with, and the one before the number of an earlier value, are no numbers.
             let text = inside[..end].replace("#microsoft", "\0microsoft").replace("#1\"", "\u{1}1\"");
-            record.push_str(&text.replace('#', &entry.to_string()).replace('\0', "#").replace('\u{1}', "#"));
+            record.push_str(&text.replace('#', &entry.to_string()).replace(['\0', '\u{1}'], "#"));
         }
         rest = &inside[end + '⟧'.len_utf8()..];
     }

@@ -1,5 +1,7 @@
 //! What scenarios let the services do is what they say, the same with the same seed, and no collector is accused of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod client;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +10,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use client::{Client, NOW, Reply, unlimited};
 use m365_sim::misbehaviour::{Late, Trouble, When};
 use m365_sim::{Instead, Options, Wait, scenario};
+
+/// The first page of a listing of a client's API.
+type Listing = fn(&Client) -> String;
 
 const CONTENT: &str = "subscriptions/content?contentType=Audit.General";
 const LAST_DAY: &str = "startTime=2026-01-14T12:00:00&endTime=2026-01-15T12:00:00";
@@ -251,7 +256,7 @@ fn listings_go_astray_in_every_way_and_who_follows_them_is_told() {
         options.graph_page = 20;
         options.misbehaviour.pages.astray_every = 2;
     });
-    let streams: [(&str, fn(&Client) -> String); 2] = [("manage", general), ("graph", sign_ins)];
+    let streams: [(&str, Listing); 2] = [("manage", general), ("graph", sign_ins)];
     for (api, url) in streams {
         let (all, pages) = follow(&healthy, url(&healthy), &healthy.token(api), 1_000);
         let token = client.token(api);

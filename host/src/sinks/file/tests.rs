@@ -9,12 +9,14 @@ use crate::sinks::compression::expand;
 #[path = "touched_tests.rs"]
 mod touched_tests;
 
+type Action = Box<dyn FnOnce() + Send>;
+
 /// Lets one of the coming steps of a disk fail, or something happen before it.
 #[derive(Default)]
 pub(in crate::sinks::file) struct Faults {
     fault: Mutex<Option<Fault>>,
     /// After how many steps it happens.
-    action: Mutex<Option<(u32, Box<dyn FnOnce() + Send>)>>,
+    action: Mutex<Option<(u32, Action)>>,
 }
 
 #[derive(Clone, Copy)]

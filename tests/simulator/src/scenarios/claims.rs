@@ -1,5 +1,7 @@
 //! Answers that aren't what they say: times, waits, good statuses with bad bodies, content that isn't there yet.
 
+use std::time::Duration;
+
 use super::{Ends, HOUR, MINUTE, SOME_HOURS, Scenario, html, json, refusal};
 use crate::misbehaviour::{Late, Trouble, When};
 use crate::options::{Instead, Wait};
@@ -119,7 +121,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         change: |options| {
             options.misbehaviour.troubles = vec![Trouble {
                 on: &["GET /manage/", "/audit/"],
-                when: When::Between(0 * MINUTE, 5 * HOUR),
+                when: When::Between(Duration::ZERO, 5 * HOUR),
                 what: refusal(400, "AF20052", "Blob key in the url is invalid. Please correct the url.", None),
             }];
         },

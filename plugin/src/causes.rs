@@ -89,7 +89,7 @@ fn holds(text: &str, words: &str) -> bool {
 pub struct Words {
     /// The codes, outermost first.
     pub codes: Vec<String>,
-    /// The text to show, on one line.
+    /// The text, whole: what the rows look for may stand behind a stack trace. It is shown as an excerpt.
     pub text: String,
     /// Whether the body is markup.
     pub html: bool,
@@ -143,7 +143,7 @@ pub fn diagnose<A: Copy + PartialEq>(
 ) -> Diagnosis {
     let status = answer.head.status;
     let row = table.iter().find(|row| row.fits(status, words, call.about)).copied().unwrap_or(Cause::ANY);
-    let said = match words.text.as_str() {
+    let said = match words.text.trim() {
         "" if (200..300).contains(&status) => format!(" and {} in its place", words.shape),
         "" => String::new(),
         text => format!(", saying \"{}\"", excerpt(text)),

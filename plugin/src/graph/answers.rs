@@ -232,7 +232,7 @@ pub fn words(answer: &Answer) -> Words {
         Err(_) if !html && answer.head.status >= 300 => said = text.to_owned(),
         Err(_) => {}
     }
-    let text = excerpt(&format!("{} {said}", codes.join(" ")));
+    let text = format!("{} {said}", codes.join(" "));
     Words { codes, text: text.trim().to_owned(), html, shape: causes::shape(&answer.body) }
 }
 

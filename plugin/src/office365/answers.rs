@@ -206,7 +206,7 @@ pub fn words(answer: &Answer) -> Words {
     if !code.is_empty() && codes.first() != Some(&code) {
         codes.push(excerpt(&code));
     }
-    Words { codes, text: excerpt(&text), html, shape: causes::shape(body) }
+    Words { codes, text, html, shape: causes::shape(body) }
 }
 
 /// Code and message of an error.

@@ -399,7 +399,13 @@ fn every_cause_has_its_words() {
         (Content, said(401, "Invalid audience"), Unauthenticated, "wrong-cloud", "`cloud`"),
         (
             Content,
-            said(400, "DataServiceException: Tenant 1-2 does not exist.\n   at X.Y()"),
+            said(
+                400,
+                &format!(
+                    "StartSubscription {} DataServiceException: Tenant 1-2 does not exist.",
+                    "[CorrId=1-2-3] ".repeat(40)
+                ),
+            ),
             Unlicensed,
             "auditing-off",
             "Enable-OrganizationCustomization",

@@ -4,7 +4,7 @@
 //! most three times its length, by the method of Brent: an address is compared with one that is remembered, and the remembered one
 //! moves on at every power of two.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -99,7 +99,7 @@ fn hash(url: &str) -> u64 {
 
 /// The records of a list that were seen.
 #[derive(Debug, Default)]
-pub struct Seen(HashSet<u64>);
+pub struct Seen(BTreeSet<u64>);
 
 impl Seen {
     /// Whether the record is new. Once there are too many to remember, every further one is.
@@ -110,7 +110,7 @@ impl Seen {
 
     /// Forgets them.
     pub fn clear(&mut self) {
-        self.0 = HashSet::new();
+        self.0 = BTreeSet::new();
     }
 }
 

@@ -3,13 +3,13 @@
 //! Invariant: a few records of a page are looked at, never all; nothing is left out because of what is found, it only says that
 //! narrower windows are in vain.
 
-use crate::clock::{self, HOUR};
+use crate::clock;
 use crate::streams::Stream;
 
 /// So many records of a piece are looked at.
 const SAMPLES: u32 = 64;
-/// A record is outside of its window if it is so far from it, in milliseconds.
-const FAR: u64 = HOUR;
+/// A record is outside of its window if it is so far from it, in milliseconds: more than what rounding can make.
+const FAR: u64 = 5 * clock::SECOND;
 /// A record larger than this isn't looked at.
 const LARGE: usize = 256 << 10;
 

@@ -106,8 +106,7 @@ pub fn read_drift(folder: &Path, since: u64) -> Result<Option<Vec<DriftRow>>, Le
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&file, flags)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
-        let there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'drift'";
-        if !connection.prepare(there)?.exists([])? {
+        if !super::schema::has_table(&connection, "drift")? {
             // Written by a version that counted no drift.
             return Ok(Vec::new());
         }

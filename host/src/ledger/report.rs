@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::coverage::bin_end;
+use super::schema::has_table;
 use super::{LedgerError, database_error, signed, unsigned};
 use crate::guest::Interval;
 
@@ -126,20 +127,23 @@ impl Coverage {
         if !file.exists() {
             return Ok(None);
         }
-        let read = || -> rusqlite::Result<Self> {
+        let read = || -> rusqlite::Result<Option<Self>> {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&file, flags)?;
             connection.busy_timeout(std::time::Duration::from_secs(10))?;
             // One transaction: all that is read belongs together.
             let transaction = connection.unchecked_transaction()?;
+            if !has_table(&transaction, "declared_gaps")? {
+                return Ok(None);
+            }
             let mut streams = BTreeMap::new();
             for stream in names(&transaction)? {
                 let coverage = stream_coverage(&transaction, &stream, since)?;
                 streams.insert(stream, coverage);
             }
-            Ok(Self { streams })
+            Ok(Some(Self { streams }))
         };
-        read().map(Some).map_err(|error| database_error(folder, error))
+        read().map_err(|error| database_error(folder, error))
     }
 }
 

@@ -44,6 +44,14 @@ impl From<rusqlite::Error> for PrepareError {
     }
 }
 
+/// Whether a table is there. It isn't while the ledger is being made, nor in one of a version that didn't know it.
+///
+/// # Errors
+/// If SQLite fails.
+pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1")?.exists([name])
+}
+
 /// Makes the tables, or checks that those that are there are ours.
 pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result<(), PrepareError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -55,22 +55,6 @@ fn the_quotas_of_the_apis_are_kept_without_being_told() {
 }
 
 #[test]
-fn what_stands_in_the_file_beyond_the_last_commit_is_cut_off() {
-    use std::io::Write as _;
-    let tenant = Tenant::new(120);
-    let config = tenant.configure("");
-    assert_code(&tenant.collect(&config), 0);
-    // As a crash between writing and commit leaves it.
-    let mut file = std::fs::OpenOptions::new().append(true).open(tenant.path("raw.ndjson")).unwrap();
-    file.write_all(b"{\"stream\":\"half a li").unwrap();
-    drop(file);
-    let output = tenant.collect(&config);
-    assert_code(&output, 0);
-    assert!(stderr(&output).contains("cut off and delivered again"), "{}", stderr(&output));
-    tenant.assert_delivered_exactly_once();
-}
-
-#[test]
 fn raw_records_are_wrapped_with_their_dataset() {
     let tenant = Tenant::new(200);
     let config = tenant.configure("streams = [\"office365.sharepoint\", \"graph.directory-audits\"]\n");

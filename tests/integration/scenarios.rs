@@ -279,7 +279,9 @@ impl Played {
             let list = |name: &str| covered[name].as_array().map(Vec::as_slice).unwrap_or_default();
             let should = self.should_gap().contains(&stream.as_str());
             let told = |line: &str| {
-                line.contains(" ERROR ") && line.contains(&stream) && (line.contains("declared a gap") || line.contains("counted as lost"))
+                line.contains(" ERROR ")
+                    && line.contains(&stream)
+                    && (line.contains("declared a gap") || line.contains("counted as lost"))
             };
             let told = self.runs.iter().any(|run| run.log.lines().any(told));
             if (list("gaps").is_empty(), told) != (!should, should) {

@@ -339,9 +339,9 @@ const SHAPES: &[(&str, &str)] = &[
 struct Arguments {
     /// Only shapes whose text holds this.
     only: Option<String>,
-    /// Normalise records of these shapes and do nothing else: what is counted.
-    #[arg(long, hide = true)]
-    counted: bool,
+    /// Normalise one record of this shape with so many entries and do nothing else: what is counted.
+    #[arg(long, hide = true, num_args = 2, value_names = ["SHAPE", "ENTRIES"])]
+    counted: Option<Vec<usize>>,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -351,32 +351,30 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
-    let chosen: Vec<_> =
-        SHAPES.iter().filter(|(_, shape)| arguments.only.as_ref().is_none_or(|only| shape.contains(only))).collect();
-    if arguments.counted {
-        let normalizer = Normalizer::new(SETTINGS)?;
-        for (stream, shape) in chosen {
-            for entries in [ENTRIES, 2 * ENTRIES] {
-                counted_by_callgrind(&normalizer, stream, record(stream, shape, entries).as_bytes());
-            }
-        }
+    if let Some([shape, entries]) = arguments.counted.as_deref() {
+        let (stream, shape) = SHAPES[*shape];
+        counted_by_callgrind(&Normalizer::new(SETTINGS)?, stream, record(stream, shape, *entries).as_bytes());
         return Ok(());
     }
+    let chosen: Vec<_> = SHAPES
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, shape))| arguments.only.as_ref().is_none_or(|only| shape.contains(only)))
+        .collect();
     let mut wrong = untold()?;
     let normalizer = Normalizer::new(SETTINGS)?;
-    for (stream, shape) in &chosen {
+    for (_, (stream, shape)) in &chosen {
         let output = normalizer.process(stream, record(stream, shape, 3).as_bytes(), NOW)?;
         wrong.extend(output.rejects.iter().map(|reject| format!("{shape} gives no event: {}", reject.message)));
     }
-    let counts = instructions(arguments.only.as_deref(), 2 * chosen.len())?;
     println!("| stream | shape | instructions per entry | twice as many |");
     println!("|---|---|---|---|");
-    for ((stream, shape), pair) in chosen.iter().zip(counts.chunks(2)) {
-        let [one, two] = pair else { continue };
-        if *one < ENTRIES as u64 {
+    for (place, (stream, shape)) in &chosen {
+        let (one, two) = (instructions(*place, ENTRIES)?, instructions(*place, 2 * ENTRIES)?);
+        if one < ENTRIES as u64 {
             return Err("callgrind doesn't see the function that is counted".into());
         }
-        let ratio = *two as f64 / *one as f64;
+        let ratio = two as f64 / one as f64;
         let text: String = shape.chars().take(100).collect();
         println!("| {stream} | `{}` | {} | {ratio:.2} |", text.replace('|', "/"), one / ENTRIES as u64);
         if ratio > MOST {
@@ -424,34 +422,24 @@ fn record(stream: &str, shape: &str, entries: usize) -> String {
     record + rest + "}"
 }
 
-/// What callgrind counts, a profile for each call.
+/// What callgrind counts.
 #[inline(never)]
 fn counted_by_callgrind(normalizer: &Normalizer, stream: &str, record: &[u8]) {
     let _ = std::hint::black_box(normalizer.process(stream, record, NOW));
 }
 
-/// The instructions of so many calls.
-fn instructions(only: Option<&str>, calls: usize) -> Outcome<Vec<u64>> {
-    let folder = tempfile::tempdir()?;
-    let status = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*counted_by_callgrind*"])
-        .args(["--dump-after=*counted_by_callgrind*", "--combine-dumps=no", "--compress-strings=no"])
-        .arg(format!("--callgrind-out-file={}", folder.path().join("profile").display()))
+/// The instructions of one record of a shape.
+fn instructions(shape: usize, entries: usize) -> Outcome<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_by_callgrind*"])
         .arg(std::env::current_exe()?)
-        .args(only)
-        .arg("--counted")
-        .status()
+        .args(["--counted", &shape.to_string(), &entries.to_string()])
+        .output()
         .map_err(|error| format!("valgrind can't be started: {error}. It is a package of that name."))?;
-    if !status.success() {
-        return Err(format!("valgrind ended with {status}").into());
-    }
-    let mut counts = Vec::with_capacity(calls);
-    for call in 1..=calls {
-        let profile = std::fs::read_to_string(folder.path().join(format!("profile.{call}")))?;
-        let summary = profile.lines().find_map(|line| line.strip_prefix("summary: ").or(line.strip_prefix("totals: ")));
-        counts.push(summary.ok_or("a profile has no summary")?.trim().parse()?);
-    }
-    Ok(counts)
+    let log = String::from_utf8_lossy(&output.stderr);
+    let collected = log.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
+    let count = collected.filter(|_| output.status.success()).and_then(|count| count.parse().ok());
+    count.ok_or_else(|| format!("valgrind counted nothing: {log}").into())
 }
 
 /// Lists that a mapping reads by name and that no shape has.

@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             options.misbehaviour.changes = vec![Change { after: 50 * MINUTE, what: What::AuditingOn }];
         },
         runs: SOME_HOURS,
-        ends: Ends::Complete,
+        ends: Ends::AtLast,
     },
     Scenario {
         name: "empty-tenant",

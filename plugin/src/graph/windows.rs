@@ -37,6 +37,8 @@ pub struct State {
     pub unfiltered: bool,
 }
 
+/// How long before now the hour ends that the probe asks for, in milliseconds.
+const PROBE_AGE: u64 = 24 * HOUR;
 /// So many texts are remembered as told.
 const TOLD: usize = 8;
 
@@ -79,7 +81,7 @@ pub struct Planner {
 #[derive(Debug)]
 struct Probed {
     partial: Option<Partial>,
-    /// Whether the filter by time was ignored; none if there was no record.
+    /// Whether the filter by time was ignored; none if the answer fits both.
     unfiltered: Option<bool>,
 }
 
@@ -241,10 +243,10 @@ impl Planner {
         }
     }
 
-    /// What the probe asks for.
+    /// What the probe asks for: an hour from which a collection that gives everything hardly begins, whatever its order.
     fn probe(&self) -> (u64, u64) {
-        let now = clock::whole_second(self.now);
-        (now.saturating_sub(HOUR), now)
+        let end = clock::whole_second(self.now).saturating_sub(PROBE_AGE);
+        (end.saturating_sub(HOUR), end)
     }
 
     /// A window as a split. That of a pass has an id of its own: the same window may have been read before.
@@ -290,7 +292,11 @@ impl Machine for Planner {
         for record in &records {
             filtered.judge(record, from, to);
         }
-        let unfiltered = filtered.has_looked().then(|| filtered.is_ignored());
+        let unfiltered = match (filtered.is_ignored(), records.is_empty()) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        };
         self.probed = Some(Probed { partial: Partial::of(&answer.head), unfiltered });
         Step::Done(self.plan())
     }

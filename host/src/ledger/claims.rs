@@ -9,10 +9,21 @@ use rusqlite::params;
 
 use super::{Ledger, LedgerError, signed, unsigned};
 
-/// What the service says of a split that it listed: that it isn't there, or isn't any more.
+/// What is wrong with a split that the service listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimKind {
+    /// The service says that it isn't there, or isn't any more.
+    Missing,
+    /// It is there, and what comes of it can't be read to its end.
+    Unreadable,
+}
+
+/// What speaks against a split that the service listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// How often in a row it said so.
+    /// What is wrong with it.
+    pub kind: ClaimKind,
+    /// How often in a row that was the answer.
     pub answers: u32,
     /// When first, in milliseconds since 1970, by this machine's clock.
     pub first: u64,
@@ -34,14 +45,15 @@ pub struct Horizon {
 }
 
 impl Ledger {
-    /// Notes that the service says of a split that it isn't there, and when to ask again.
+    /// Notes what speaks against a split, and when to ask again.
     ///
     /// # Errors
     /// If SQLite fails.
     pub fn claimed(&self, stream: &str, split: &str, claim: &Claim, not_before: u64) -> Result<(), LedgerError> {
         self.connection()
             .execute(
-                "UPDATE splits SET claims = ?3, claimed_at = ?4, claim_code = ?5, last_error = ?6, not_before = ?7
+                "UPDATE splits SET claims = ?3, claimed_at = ?4, claim_code = ?5, last_error = ?6, not_before = ?7,
+                        unreadable = ?8
                  WHERE stream = ?1 AND id = ?2",
                 params![
                     stream,
@@ -50,7 +62,8 @@ impl Ledger {
                     signed(claim.first),
                     claim.code,
                     claim.reason,
-                    signed(not_before)
+                    signed(not_before),
+                    claim.kind == ClaimKind::Unreadable
                 ],
             )
             .map(drop)

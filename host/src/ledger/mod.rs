@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-pub use claims::{Claim, Horizon};
+pub use claims::{Claim, ClaimKind, Horizon};
 pub use dead_letters::{DeadLetter, LetterFilter, LetterGroup, Replayed, StoredLetter};
 pub use drift::{DriftRow, kind_name, read_drift};
 pub use keys::{Key, KeyHash, KeyReader};
@@ -365,7 +365,7 @@ impl Ledger {
         let read = || -> rusqlite::Result<Vec<PendingSplit>> {
             let mut statement = connection.prepare_cached(
                 "SELECT stream, id, payload, arrival, expires, resume, attempts, not_before, claims, claimed_at, claim_code,
-                   last_error
+                   last_error, unreadable
                  FROM splits ORDER BY arrival, stream, id",
             )?;
             let rows = statement.query_map([], |row| {
@@ -383,6 +383,7 @@ impl Ledger {
                     claim: match row.get(8)? {
                         0 => None,
                         answers => Some(Claim {
+                            kind: if row.get(12)? { ClaimKind::Unreadable } else { ClaimKind::Missing },
                             answers,
                             first: row.get::<_, Option<i64>>(9)?.map(unsigned).unwrap_or_default(),
                             code: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
@@ -511,7 +512,7 @@ fn commit_chunk(
             transaction
                 .prepare_cached(
                     "UPDATE splits SET attempts = CASE WHEN ?4 AND resume IS NOT ?3 THEN 0 ELSE attempts END, resume = ?3,
-                            claims = CASE WHEN ?4 THEN 0 ELSE claims END
+                            claims = CASE WHEN ?4 AND (NOT unreadable OR resume IS NOT ?3) THEN 0 ELSE claims END
                      WHERE stream = ?1 AND id = ?2",
                 )?
                 .execute(params![chunk.stream, chunk.split, resume, chunk.counts.records > 0])?;

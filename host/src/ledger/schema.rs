@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS splits (
   arrival INTEGER NOT NULL, expires INTEGER, resume TEXT,
   attempts INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, last_error TEXT,
   -- How often in a row the service said that it isn't there, when first, and with which code the last time.
-  claims INTEGER NOT NULL DEFAULT 0, claimed_at INTEGER, claim_code TEXT,
+  claims INTEGER NOT NULL DEFAULT 0, claimed_at INTEGER, claim_code TEXT, unreadable INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (stream, id)
 ) WITHOUT ROWID;
 -- Work that is done, so that it isn't taken up again when it is listed again.
@@ -69,6 +69,7 @@ pub(super) fn prepare(connection: &Connection, identity: Option<&str>) -> Result
         ("splits", "claims", "INTEGER NOT NULL DEFAULT 0"),
         ("splits", "claimed_at", "INTEGER"),
         ("splits", "claim_code", "TEXT"),
+        ("splits", "unreadable", "INTEGER NOT NULL DEFAULT 0"),
     ] {
         if !transaction.column_exists(None, table, column)? {
             transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;

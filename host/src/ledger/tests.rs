@@ -370,7 +370,8 @@ fn what_is_listed_again_after_its_loss_is_pending_again_but_not_at_once() {
 #[test]
 fn claims_survive_a_restart_and_end_with_another_payload() {
     let folder = tempfile::tempdir().unwrap();
-    let claim = Claim { answers: 4, first: 7, code: "AF20050".to_owned(), reason: "It isn't there.".to_owned() };
+    let reason = "It isn't there.".to_owned();
+    let claim = Claim { kind: ClaimKind::Missing, answers: 4, first: 7, code: "AF20050".to_owned(), reason };
     {
         let ledger = open(folder.path());
         ledger.discovered("s", &found("1", &[split("a", 1)]), 0).unwrap();
@@ -382,6 +383,23 @@ fn claims_survive_a_restart_and_end_with_another_payload() {
     let renewed = Split { payload: "{\"other\":1}".to_owned(), ..split("a", 1) };
     assert_eq!(ledger.discovered("s", &found("2", &[renewed]), 0).unwrap().len(), 1);
     assert_eq!(pending().claim, None);
+}
+
+#[test]
+fn what_comes_before_the_break_is_no_word_against_the_claim() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.discovered("s", &found("1", &[split("a", 1)]), 0).unwrap();
+    let left = |kind, resume: Option<&str>, key: &[u8]| {
+        let claim = Claim { kind, answers: 4, first: 7, code: "not-json".to_owned(), reason: "It breaks.".to_owned() };
+        ledger.claimed("s", "a", &claim, 99).unwrap();
+        let progress = Progress::Resume(resume.map(str::to_owned));
+        ledger.commit(&[delivered("a", progress, &[key])], &[], 1).unwrap();
+        ledger.pending(&["s".to_owned()]).unwrap().remove(0).claim.map(|claim| claim.kind)
+    };
+    assert_eq!(left(ClaimKind::Unreadable, None, b"1"), Some(ClaimKind::Unreadable));
+    assert_eq!(left(ClaimKind::Unreadable, Some("page 2"), b"2"), None, "it came further");
+    assert_eq!(left(ClaimKind::Missing, Some("page 2"), b"3"), None, "it is there");
 }
 
 fn loss(stretch: Option<Interval>, message: &str) -> Loss {

@@ -145,6 +145,7 @@ fn failed(shared: &Shared, stream: &str, error: &Failure, failures: u32) -> Dura
             closed = quota.map_or(Duration::ZERO, |quota| shared.client.penalize(&quota, slow));
             pause(failures).max(slow.unwrap_or_default())
         }
+        Class::Unreadable { slow } => pause(failures).max(slow.unwrap_or_default()),
         Class::Restart => pause(failures),
     };
     shared.board.failed(stream, &error.to_string());

@@ -39,6 +39,8 @@ pub(super) enum Class {
     Restart,
     /// The service says that it isn't there. One such answer is a claim; the verdict is `missing`'s.
     Missing,
+    /// What came of it can't be read. Try again, and weigh it as `missing` does.
+    Unreadable { slow: Option<Duration> },
     /// Somebody has to mend something.
     Blocked,
     /// The service said that it is where the host doesn't call. It may say better the next time.
@@ -60,10 +62,10 @@ impl Failure {
             ErrorKind::RateLimited => Class::Retry { slow: *retry_after, quota: quota.clone() },
             ErrorKind::Unavailable
             | ErrorKind::Timeout
-            | ErrorKind::Protocol
             | ErrorKind::BadData
             | ErrorKind::TooLarge
             | ErrorKind::Internal => Class::Retry { slow: *retry_after, quota: None },
+            ErrorKind::Protocol => Class::Unreadable { slow: *retry_after },
             ErrorKind::Restart => Class::Restart,
             ErrorKind::NotFound | ErrorKind::Gone => Class::Missing,
             ErrorKind::InvalidConfig | ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::Unlicensed => {
@@ -143,6 +145,7 @@ mod tests {
         for kind in [ErrorKind::NotFound, ErrorKind::Gone] {
             assert_eq!(answered(kind, "AF20050").class(), Class::Missing);
         }
+        assert_eq!(answered(ErrorKind::Protocol, "not-json").class(), Class::Unreadable { slow: None });
         let slow = answered(ErrorKind::RateLimited, "AF429");
         assert_eq!(slow.class(), Class::Retry { slow: None, quota: Some("q".to_owned()) });
         assert!(!slow.is_held_back() && answered(ErrorKind::RateLimited, "quota").is_held_back());

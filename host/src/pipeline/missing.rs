@@ -1,4 +1,4 @@
-//! Pieces of which the service says that they aren't there: held, asked for again, and only then lost.
+//! Pieces of which the service says that they aren't there, or that always break: asked for again, and only then lost.
 //!
 //! The invariant: one answer is a claim, and "lost" is a verdict. It needs the same kind of answer over a day, while other
 //! pieces of the stream could be read; or an answer after the piece's time has run out. This machine's clock alone never loses
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::ledger::{Claim, Horizon};
+use crate::ledger::{Claim, ClaimKind, Horizon};
 
 /// How long to wait after the first such answer, the second, and so on; the last one repeats.
 const PAUSES: [Duration; 6] = [
@@ -49,7 +49,7 @@ struct Evidence {
     missing: HashSet<String>,
 }
 
-/// An answer that says that a piece isn't there.
+/// An answer that says that a piece isn't there, or that can't be read.
 pub(super) struct Answer<'a> {
     pub(super) stream: &'a str,
     pub(super) id: &'a str,
@@ -94,13 +94,21 @@ impl Claims {
         let expired = answer.expires.is_some_and(|expires| expires <= service_now);
         if expired && (answer.gone || claim.answers >= HELD_AFTER) {
             evidence.missing.remove(*id);
-            return Verdict::Lost("its time at the service has run out, and the service says so");
+            return Verdict::Lost(match claim.kind {
+                ClaimKind::Missing => "its time at the service has run out, and the service says so",
+                ClaimKind::Unreadable => "its time at the service has run out, and it breaks each time",
+            });
         }
         let others_are_there = evidence.read_at > claim.first;
         if others_are_there && claim.answers >= LOST_AFTER && now.saturating_sub(claim.first) >= LOST_AFTER_MS {
-            return Verdict::Lost("the service has said so for a day, while other pieces of the stream could be read");
+            return Verdict::Lost(match claim.kind {
+                ClaimKind::Missing => {
+                    "the service has said so for a day, while other pieces of the stream could be read"
+                }
+                ClaimKind::Unreadable => "it has broken for a day, while other pieces of the stream could be read",
+            });
         }
-        if !others_are_there && claim.answers >= HELD_AFTER {
+        if claim.kind == ClaimKind::Missing && !others_are_there && claim.answers >= HELD_AFTER {
             evidence.missing.insert((*id).to_owned());
         }
         let pause = PAUSES[(claim.answers.max(1) as usize - 1).min(PAUSES.len() - 1)];
@@ -127,7 +135,7 @@ mod tests {
     const HOUR: u64 = 3_600_000;
 
     fn claim(answers: u32, first: u64) -> Claim {
-        Claim { answers, first, code: "404".to_owned(), reason: "It isn't there.".to_owned() }
+        Claim { kind: ClaimKind::Missing, answers, first, code: "404".to_owned(), reason: "It isn't there.".to_owned() }
     }
 
     fn answer<'a>(id: &'a str, claim: &'a Claim) -> Answer<'a> {
@@ -161,6 +169,19 @@ mod tests {
         assert!(!weigh(Answer { gone: true, expires: None, ..answer("a", &once) }));
         let early = claims.weigh(&Answer { gone: true, ..answer("a", &once) }, 202 * HOUR, 199 * HOUR);
         assert!(!lost(&early), "by the services' clock it is still there");
+    }
+
+    #[test]
+    fn a_piece_that_breaks_is_weighed_alike_and_says_nothing_of_the_stream() {
+        let claims = Claims::default();
+        let broken = |answers| Claim { kind: ClaimKind::Unreadable, ..claim(answers, HOUR) };
+        for id in ["a", "b", "c"] {
+            claims.weigh(&answer(id, &broken(LOST_AFTER)), 30 * HOUR, 30 * HOUR);
+        }
+        assert_eq!(claims.speak_against_the_stream("s", true), None);
+        assert!(!lost(&claims.weigh(&answer("a", &broken(99)), 99 * HOUR, 99 * HOUR)), "nothing else could be read");
+        claims.read("s", 2 * HOUR);
+        assert!(lost(&claims.weigh(&answer("a", &broken(LOST_AFTER)), 25 * HOUR, 25 * HOUR)));
     }
 
     #[test]

@@ -8,14 +8,14 @@ use super::delivery::Delivery;
 use super::failures::{Class, Failure};
 use super::missing::{Answer, Verdict};
 use super::patience::Halt;
-use super::status::Doing;
+use super::status::{Doing, SPLIT_PATIENCE};
 use super::transformer::{Transformer, lines};
 use super::troubles::{Spot, What};
 use super::work::Why;
 use super::{Shared, now_ms};
 use crate::claims;
 use crate::guest::{Batch, Chunk, Reject, is_json};
-use crate::ledger::{Claim, Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
+use crate::ledger::{Claim, ClaimKind, Counts, DeadLetter, Delivered, Key, KeyReader, PendingSplit, Progress};
 use crate::times::utc;
 
 /// What a chunk counts for at least among the bytes in flight: one without any lines waits for the sinks as well.
@@ -81,8 +81,12 @@ impl Worker<'_> {
             let done = chunk.as_ref().is_none_or(|chunk| chunk.done);
             // A position without records may be what the plugin has learnt from a failure.
             if !seen_to_work && (done || chunk.as_ref().is_some_and(|chunk| chunk.batch.count > 0)) {
-                seen_to_work = true;
-                self.works(pending);
+                // What came before the place where it breaks says nothing of that place.
+                if done || !is_unreadable(pending) {
+                    seen_to_work = true;
+                    self.works(pending);
+                }
+                self.stream_works(&pending.split.stream);
             }
             let chunk = chunk.unwrap_or(Chunk {
                 batch: Batch { count: 0, data: Vec::new() },
@@ -101,6 +105,7 @@ impl Worker<'_> {
             // Records before the same position, or a position without records, are no step forward.
             if read > 0 && pending.resume != resume {
                 pending.attempts = 0;
+                pending.claim = None;
             }
             pending.resume = resume;
             if self.shared.cancel.is_cancelled() {
@@ -237,6 +242,12 @@ impl Worker<'_> {
                 closed = quota.as_ref().map_or(Duration::ZERO, |quota| self.shared.client.penalize(quota, *slow));
                 (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false)
             }
+            Class::Unreadable { slow } => match self.weigh(&mut pending, ClaimKind::Unreadable, &error) {
+                // A run that should end waits for some attempts; after them it is asked for as rarely as what isn't there.
+                Verdict::Held(wait) if pending.attempts + 1 >= SPLIT_PATIENCE => (wait, false),
+                Verdict::Held(_) => (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false),
+                Verdict::Lost(why) => return self.lost(&pending, why),
+            },
             Class::Restart => (pause(pending.attempts + 1), true),
         };
         // What wasn't even sent is no attempt: the quota is closed for everybody.
@@ -261,15 +272,19 @@ impl Worker<'_> {
         {
             tracing::warn!(stream, split = id, "The failure can't be noted in the ledger: {error}");
         }
+        if matches!(class, Class::Unreadable { .. }) {
+            self.note_claim(&pending);
+        }
         self.shared.queue.put_back(pending);
     }
 
-    /// The service says that a piece isn't there.
-    fn missing(&self, mut pending: PendingSplit, error: &Failure) {
-        let split = &pending.split;
+    /// Counts an answer that speaks against a piece, and weighs it.
+    fn weigh(&self, pending: &mut PendingSplit, kind: ClaimKind, error: &Failure) -> Verdict {
         let now = now_ms();
-        let (answers, first) = pending.claim.as_ref().map_or((1, now), |claim| (claim.answers + 1, claim.first));
-        let claim = Claim { answers, first, code: error.code().to_owned(), reason: error.to_string() };
+        let before = pending.claim.as_ref().filter(|claim| claim.kind == kind);
+        let (answers, first) = before.map_or((1, now), |claim| (claim.answers.saturating_add(1), claim.first));
+        let claim = Claim { kind, answers, first, code: error.code().to_owned(), reason: error.to_string() };
+        let split = &pending.split;
         let answer = Answer {
             stream: &split.stream,
             id: &split.id,
@@ -277,16 +292,28 @@ impl Worker<'_> {
             gone: error.is_gone(),
             expires: split.expires,
         };
-        let wait = match self.shared.claims.weigh(&answer, now, self.shared.service_ms(&split.stream)) {
-            Verdict::Held(wait) => wait,
-            Verdict::Lost(why) => return self.lost(&pending, &claim, why),
-        };
-        pending.not_before = now + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let (stream, id) = (split.stream.clone(), split.id.clone());
-        if let Err(error) = self.shared.ledger.claimed(&stream, &id, &claim, pending.not_before) {
+        let verdict = self.shared.claims.weigh(&answer, now, self.shared.service_ms(&split.stream));
+        pending.claim = Some(claim);
+        verdict
+    }
+
+    fn note_claim(&self, pending: &PendingSplit) {
+        let (stream, id) = (&pending.split.stream, &pending.split.id);
+        let Some(claim) = &pending.claim else { return };
+        if let Err(error) = self.shared.ledger.claimed(stream, id, claim, pending.not_before) {
             tracing::warn!(stream, split = id, "The answer can't be noted in the ledger: {error}");
         }
-        pending.claim = Some(claim);
+    }
+
+    /// The service says that a piece isn't there.
+    fn missing(&self, mut pending: PendingSplit, error: &Failure) {
+        let wait = match self.weigh(&mut pending, ClaimKind::Missing, error) {
+            Verdict::Held(wait) => wait,
+            Verdict::Lost(why) => return self.lost(&pending, why),
+        };
+        pending.not_before = now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let (stream, id) = (pending.split.stream.clone(), pending.split.id.clone());
+        self.note_claim(&pending);
         let all = self.shared.queue.all_are_missing(&stream, &id);
         if let Some(pieces) = self.shared.claims.speak_against_the_stream(&stream, all) {
             let sentence = format!(
@@ -302,19 +329,24 @@ impl Worker<'_> {
         self.shared.queue.put_back(pending);
     }
 
-    /// Something of a split could be read: what held it or its stream is over.
+    /// A split could be read, or some of it: what held it is over.
     fn works(&self, pending: &mut PendingSplit) {
         let stream = &pending.split.stream;
         pending.claim = None;
         self.shared.claims.read(stream, now_ms());
+        self.shared.troubles.works(stream, &Spot::Piece(pending.split.id.clone()));
+    }
+
+    /// The service gives of a stream what it has.
+    fn stream_works(&self, stream: &str) {
         self.shared.queue.release(stream);
         self.shared.board.read(stream);
-        self.shared.troubles.works(stream, &Spot::Piece(pending.split.id.clone()));
         self.shared.troubles.works(stream, &Spot::Reading);
     }
 
-    fn lost(&self, pending: &PendingSplit, claim: &Claim, why: &str) {
+    fn lost(&self, pending: &PendingSplit, why: &str) {
         let split = &pending.split;
+        let Some(claim) = &pending.claim else { return };
         let reason = format!("{} Asked {} times since {}: {why}.", claim.reason, claim.answers, utc(claim.first));
         let note = || self.shared.ledger.lost(split, &claim.code, &reason, now_ms());
         match self.shared.patience.attempt("Reading", note) {
@@ -340,6 +372,11 @@ impl Worker<'_> {
         self.shared.queue.finished(&split.stream, &split.id);
         self.shared.queue.find_out_at_once(&split.stream);
     }
+}
+
+/// Whether it broke the last time.
+fn is_unreadable(pending: &PendingSplit) -> bool {
+    pending.claim.as_ref().is_some_and(|claim| claim.kind == ClaimKind::Unreadable)
 }
 
 fn only_new(lines: &[&[u8]], new: &[bool]) -> Batch {

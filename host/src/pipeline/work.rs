@@ -14,7 +14,7 @@ use super::status::SPLIT_PATIENCE;
 use crate::claims::{LONGEST_WAIT, is_due, not_before};
 use crate::clock::real;
 use crate::http::Cancel;
-use crate::ledger::PendingSplit;
+use crate::ledger::{Claim, ClaimKind, PendingSplit};
 
 /// A stream that can't be read is tried again after this time: a permission that somebody grants takes minutes to arrive.
 pub(super) const HELD_MS: u64 = 300_000;
@@ -31,13 +31,20 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn answers(&self) -> u32 {
-        self.pending.claim.as_ref().map_or(0, |claim| claim.answers)
+    /// The claim that it isn't there.
+    fn missing(&self) -> Option<&Claim> {
+        self.pending.claim.as_ref().filter(|claim| claim.kind == ClaimKind::Missing)
     }
 
-    /// Whether a run that should end doesn't wait for it any more.
-    fn is_given_up(&self) -> bool {
-        self.pending.attempts >= SPLIT_PATIENCE || (self.tried && self.answers() >= HELD_AFTER)
+    fn answers(&self) -> u32 {
+        self.missing().map_or(0, |claim| claim.answers)
+    }
+
+    /// Whether a run that should end doesn't wait for it any more: it failed for long enough, and in this run as well if it
+    /// was due.
+    fn is_given_up(&self, now: u64) -> bool {
+        (self.tried || !is_due(self.pending.not_before, now, LONGEST_WAIT))
+            && (self.pending.attempts >= SPLIT_PATIENCE || self.answers() >= HELD_AFTER)
     }
 }
 
@@ -268,9 +275,10 @@ impl Queue {
 
     /// Whether a run that should end has nothing to wait for in a stream.
     pub(super) fn is_settled(&self, stream: &str) -> bool {
+        let now = now_ms();
         let splits = self.lock();
         splits.taken.keys().all(|(name, _)| name != stream)
-            && splits.waiting.iter().all(|((_, name, _), waiting)| name != stream || waiting.is_given_up())
+            && splits.waiting.iter().all(|((_, name, _), waiting)| name != stream || waiting.is_given_up(now))
     }
 
     /// Whether the service has said of every split of a stream, more than once, that it isn't there; `asked` is the one that
@@ -286,7 +294,7 @@ impl Queue {
         let splits = self.lock();
         let mut held: Option<HeldPieces> = None;
         for ((_, name, _), waiting) in &splits.waiting {
-            let Some(claim) = waiting.pending.claim.as_ref().filter(|_| name == stream) else { continue };
+            let Some(claim) = waiting.missing().filter(|_| name == stream) else { continue };
             let expires = waiting.pending.split.expires;
             match &mut held {
                 None => {

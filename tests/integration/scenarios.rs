@@ -62,7 +62,6 @@ scenarios! {
     bad_ten_minutes "bad-ten-minutes" "[http]\ntimeout_seconds = 5\n";
     short_tokens "short-tokens";
     revoked_tokens "revoked-tokens";
-    #[ignore = "a token that stays refused for longer than three tries still blocks its stream"]
     fresh_token_401 "fresh-token-401";
     clock_ahead "clock-ahead";
     clock_behind "clock-behind";
@@ -72,9 +71,7 @@ scenarios! {
     errors_in_200 "errors-in-200";
     missing_for_a_while "missing-for-a-while";
     wrong_urls "wrong-urls";
-    #[ignore = "a blob that stays broken is tried again until it expires, and is not declared lost before"]
     broken_record "broken-record";
-    #[ignore = "windows are still cut before it is noticed, which takes a few more than a hundred requests"]
     filter_ignored "filter-ignored";
     disabled_by_somebody "disabled-by-somebody";
     disabled_by_admin "disabled-by-admin";

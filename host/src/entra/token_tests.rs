@@ -426,10 +426,10 @@ fn a_refused_token_is_renewed_once_for_everyone_and_not_again_at_once() {
     for _ in 0..10 {
         last = scene.source.renew(GRAPH, &last).unwrap();
     }
-    assert_eq!((last.expose(), scene.asked()), ("canary-token-4", 5), "three in a minute");
+    assert_eq!((last.expose(), scene.asked()), ("canary-token-7", 8), "six in a minute");
     scene.clock.minutes(2);
     assert_eq!(scene.source.renew(GRAPH, &first).unwrap(), last, "somebody had renewed it already");
-    assert_eq!(scene.asked(), 5);
+    assert_eq!(scene.asked(), 8);
 }
 
 #[test]
@@ -446,7 +446,10 @@ fn a_client_sends_these_tokens_and_has_them_renewed() {
     let client = Client::new(config).unwrap();
     let status = || client.send(Request::get(api.url.clone(), Some(GRAPH), "q"), &Cancel::new()).unwrap().status;
     // Young as it is, it is renewed, and the next one is good.
+    assert!(!client.refusal_may_pass(Some(GRAPH)), "nothing was refused yet");
     assert_eq!((status(), login.received().len(), api.received().len()), (200, 2, 2));
+    assert!(client.refusal_may_pass(Some(GRAPH)), "one was refused, and one taken");
+    assert!(!client.refusal_may_pass(Some("other")) && !client.refusal_may_pass(None));
     clock.minutes(2);
     assert_eq!((status(), login.received().len(), api.received().len()), (200, 2, 3));
     assert!(api.received().iter().all(|request| !format!("{request:?}").contains("canary-secret")));

@@ -39,6 +39,8 @@ const HIDDEN_HEADERS: [&str; 6] = [
 
 /// How long a token that was just issued may take to get around.
 const MOMENT: Duration = Duration::from_secs(1);
+/// A service that took a token within this time hasn't turned against the application.
+const RECENT: Duration = Duration::from_secs(60);
 /// A request goes out so often, each time with another token, while those are refused.
 const TRIES: u32 = 3;
 
@@ -189,6 +191,16 @@ impl Client {
         self.0.clocks.in_doubt(audience.unwrap_or_default())
     }
 
+    /// Whether the service of an audience refused a token (401) within the last minute, and took one as well: then the refusal
+    /// may pass, since a token that was just issued can take its time to get around.
+    pub(crate) fn refusal_may_pass(&self, audience: Option<&str>) -> bool {
+        let now = crate::clock::instant();
+        let recent = |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < RECENT);
+        let counters = self.0.counters();
+        let tokens = audience.and_then(|audience| counters.tokens.get(audience));
+        tokens.is_some_and(|tokens| recent(tokens.taken) && recent(tokens.refused))
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         Stats { quotas: self.0.quotas.stats(), ..self.0.counters().stats.clone() }
@@ -216,7 +228,7 @@ impl Client {
         let start = Instant::now();
         let mut response = self.exchange(passed, request, token.as_ref(), whole, cancel, under_way)?;
         // A token that is refused is renewed, and so is the next one, in a moment: what was just issued may not have got around
-        // yet. None that was refused is sent again.
+        // yet. None that was refused is sent again, but one to which the answer was a 403 that says nothing.
         for tried in 1..TRIES {
             let (Some(audience), Some(refused)) = (audience, &token) else { break };
             if !response.refuses_token() {
@@ -227,7 +239,7 @@ impl Client {
                 cancel.wait(MOMENT)?;
             }
             let renewed = shared.tokens.renew(audience, refused)?;
-            if renewed == *refused {
+            if renewed == *refused && response.status == 401 {
                 break;
             }
             token = Some(renewed);
@@ -332,7 +344,18 @@ impl Client {
             (200..300, _) => shared.quotas.relieve(&request.quota),
             _ => {}
         }
-        *shared.counters().stats.answers.entry(status / 100).or_default() += 1;
+        let mut counters = shared.counters();
+        *counters.stats.answers.entry(status / 100).or_default() += 1;
+        if let Some(audience) = &request.audience
+            && (status == 401 || (200..300).contains(&status))
+        {
+            let now = crate::clock::instant();
+            let tokens = match counters.tokens.get_mut(audience) {
+                Some(tokens) => tokens,
+                None => counters.tokens.entry(audience.clone()).or_default(),
+            };
+            *(if status == 401 { &mut tokens.refused } else { &mut tokens.taken }) = Some(now);
+        }
     }
 }
 

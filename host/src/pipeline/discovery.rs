@@ -134,7 +134,7 @@ fn take_up(shared: &Shared, stream: &str, discovery: &Discovery) -> Result<(), H
 
 fn failed(shared: &Shared, stream: &str, error: &Failure, failures: u32) -> Duration {
     let mut closed = Duration::ZERO;
-    let wait = match error.class() {
+    let wait = match shared.class(stream, error, failures.saturating_sub(1)) {
         Class::Stop => return Duration::ZERO,
         Class::Blocked | Class::Elsewhere | Class::Missing => {
             shared.board.blocked(stream, Doing::Listing, &error.to_string());

@@ -76,6 +76,11 @@ impl Failure {
         }
     }
 
+    /// Whether a token was refused.
+    pub(super) fn refuses_token(&self) -> bool {
+        matches!(self, Self::Guest(GuestError::Answered { kind: ErrorKind::Unauthenticated, .. }))
+    }
+
     /// The short word for logs and metrics.
     pub(super) fn code(&self) -> &str {
         match self {

@@ -42,7 +42,7 @@ pub use work::HeldPieces;
 
 use budget::Budget;
 use dedup::InFlight;
-use failures::Failure;
+use failures::{Class, Failure};
 use missing::Claims;
 use outputs::Outputs;
 use patience::Patience;
@@ -86,6 +86,8 @@ pub struct Run {
 /// Loads a plugin, when it is needed.
 pub type LoadAgain = Box<dyn Fn() -> Result<Arc<Plugin>, LoadError> + Send + Sync>;
 
+/// So often in a row a token may be refused by a service that took one moments ago, before somebody is called.
+const REFUSALS: u32 = 5;
 /// For how long a run that is asked to end finishes what is in flight. What isn't finished by then is rolled back, which
 /// the ledger makes safe.
 const GRACE: Duration = Duration::from_secs(4);
@@ -152,6 +154,20 @@ impl Shared {
         self.client.now_ms(self.streams.get(stream).map(|described| described.audience.as_str()))
     }
 
+    /// What a failure means for an item of a stream that failed so often before.
+    fn class(&self, stream: &str, error: &Failure, failures: u32) -> Class {
+        let audience = self.streams.get(stream).map(|described| described.audience.as_str());
+        match error.class() {
+            // Half a minute of attempts: longer than a new token needs, and short for whoever has to mend something.
+            Class::Blocked
+                if error.refuses_token() && failures < REFUSALS && self.client.refusal_may_pass(audience) =>
+            {
+                Class::Retry { slow: None, quota: None }
+            }
+            class => class,
+        }
+    }
+
     /// Ends the run with an error; the first one is told.
     fn fail(&self, error: RunError) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +180,12 @@ impl Shared {
 
     /// Takes up a failure, to be told with others of its cause.
     fn report(&self, stream: &str, what: What, part: Spot, error: &Failure, retry_in: Option<Duration>) {
-        self.report_as(stream, what, part, (error.level(), error.code(), &error.to_string()), retry_in);
+        // What is tried again isn't for anybody to mend yet.
+        let level = match what {
+            What::Failing if error.class() == Class::Blocked => tracing::Level::WARN,
+            _ => error.level(),
+        };
+        self.report_as(stream, what, part, (level, error.code(), &error.to_string()), retry_in);
     }
 
     /// Takes up something that somebody has to know of, by its code and its sentence.

@@ -221,7 +221,7 @@ impl Worker<'_> {
         if error.is_of_the_plugin() {
             self.shared.queue.plugin_failed(&stream);
         }
-        let class = error.class();
+        let class = self.shared.class(&stream, &error, pending.attempts);
         let mut closed = Duration::ZERO;
         let (wait, restart) = match &class {
             Class::Stop => {

@@ -238,7 +238,7 @@ pub struct LimitsConfig {
     /// How many MiB of memory one plugin instance may use.
     #[schemars(range(min = 16, max = 4096))]
     pub guest_memory_mib: usize,
-    /// How many seconds a plugin may compute without calling the host or returning.
+    /// How many seconds a plugin may compute or sleep in one call of the host.
     #[schemars(range(min = 1))]
     pub guest_seconds: u64,
     /// For how many days the ledger remembers what was delivered, on the arrival clock.

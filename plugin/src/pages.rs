@@ -69,17 +69,21 @@ impl Trail {
         *self == Self::default()
     }
 
-    /// The page at `asked` was read, brought something `new` or not, and names `next` as the one after it.
+    /// The page at `asked` was read, brought something `new` or not, if that can be told, and names `next` as the one after it.
     ///
     /// # Errors
     /// Why `next` isn't worth following.
-    pub fn follow(&mut self, asked: &str, next: &str, new: bool) -> Result<(), Endless> {
+    pub fn follow(&mut self, asked: &str, next: &str, new: Option<bool>) -> Result<(), Endless> {
         let (here, there) = (hash(asked), hash(next));
         self.pages = self.pages.saturating_add(1);
         if self.pages.is_power_of_two() {
             self.mark = here;
         }
-        self.stale = if new { 0 } else { self.stale.saturating_add(1) };
+        self.stale = match new {
+            Some(true) => 0,
+            Some(false) => self.stale.saturating_add(1),
+            None => self.stale,
+        };
         if there == here || there == self.mark {
             Err(Endless::Circle)
         } else if self.stale >= STALE {
@@ -108,6 +112,11 @@ impl Seen {
         if self.0.len() >= RECORDS { !self.0.contains(&hash) } else { self.0.insert(hash) }
     }
 
+    /// Whether none was seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Forgets them.
     pub fn clear(&mut self) {
         self.0 = BTreeSet::new();
@@ -127,7 +136,7 @@ mod tests {
         for read in 1.. {
             let after = next(page);
             let (asked, named) = (format!("https://a/{page}"), format!("https://b/{after}"));
-            if let Err(end) = trail.follow(&asked, &named, new(page)) {
+            if let Err(end) = trail.follow(&asked, &named, Some(new(page))) {
                 return (read, end);
             }
             page = after;
@@ -160,7 +169,7 @@ mod tests {
             let mut trail = Trail::default();
             for page in 0..pages {
                 let (asked, next) = (format!("https://a/{page}"), format!("https://a/{}", page + 1));
-                trail.follow(&asked, &next, page.is_multiple_of(3)).unwrap();
+                trail.follow(&asked, &next, Some(page.is_multiple_of(3))).unwrap();
             }
             let text = serde_json::to_string(&trail).unwrap();
             prop_assert!(text.len() < 100);

@@ -524,7 +524,7 @@ impl SplitReader for WindowReader {
             None => {
                 self.finish();
             }
-            Some(link) => match self.at.trail.follow(&self.asked, &link, self.news) {
+            Some(link) => match self.at.trail.follow(&self.asked, &link, Some(self.news)) {
                 Ok(()) => {
                     self.at.next = Some(link);
                     self.fresh = true;

@@ -140,7 +140,7 @@ impl SplitReader for BlobReader {
     fn on_page(&mut self, head: &Head, page: &Splitter) -> Result<(), Error> {
         self.first = false;
         let Some(next) = head.header("NextPageUri").filter(|url| !url.is_empty()) else { return Ok(()) };
-        match self.trail.follow(&self.current, next, page.elements() > 0) {
+        match self.trail.follow(&self.current, next, Some(page.elements() > 0)) {
             Ok(()) => self.next = Some(next.to_owned()),
             Err(end) => self.notes.push(note(
                 Level::Warn,

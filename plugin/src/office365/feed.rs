@@ -237,6 +237,8 @@ impl FeedMachine {
                 format!("A list of content isn't proper JSON: {odd}. All that it holds was listed.")
             });
         }
+        // What earlier calls have seen of the window isn't known to this one.
+        let tells = window.page.is_none() || !self.seen.is_empty() || items.is_empty();
         let mut news = false;
         for item in &items {
             // One that can't be understood fails alone.
@@ -256,7 +258,7 @@ impl FeedMachine {
                 Some(page) => self.calls.follow(page).url,
                 None => self.calls.list_content(self.content_type, window.start, window.end).url,
             };
-            match window.trail.follow(&asked, &self.calls.follow(next).url, news) {
+            match window.trail.follow(&asked, &self.calls.follow(next).url, tells.then_some(news)) {
                 Ok(()) => {
                     window.page = Some(next.to_owned());
                     window.known_until = Some(known_until);

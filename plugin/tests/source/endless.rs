@@ -303,7 +303,18 @@ fn legacy_alerts_that_ignore_the_filter_are_planned_as_one_window_and_told_once(
 }
 
 /// Lists a content type whose pages have no end, as long as the host goes on at once.
-fn list(mut next: impl FnMut(&str, usize) -> (String, String), calls: usize) -> (BTreeSet<String>, usize, usize, bool) {
+fn list(next: impl FnMut(&str, usize) -> (String, String), calls: usize) -> (BTreeSet<String>, usize, usize, bool) {
+    let state = json!({"v": 1, "enabled_at": NOW - MINUTE, "watermark": NOW - HOUR});
+    list_from(&state, r#""passes":[]"#, next, calls)
+}
+
+/// The same from a state of the stream, with settings.
+fn list_from(
+    state: &Value,
+    with: &str,
+    mut next: impl FnMut(&str, usize) -> (String, String),
+    calls: usize,
+) -> (BTreeSet<String>, usize, usize, bool) {
     struct Pages<'a>(&'a mut dyn FnMut(&str, usize) -> (String, String), usize);
     impl Http for Pages<'_> {
         type Body = ReplyBody;
@@ -314,20 +325,21 @@ fn list(mut next: impl FnMut(&str, usize) -> (String, String), calls: usize) -> 
         }
     }
     let mut service = Pages(&mut next, 0);
-    let mut state = json!({"v": 1, "enabled_at": NOW - MINUTE, "watermark": NOW - HOUR}).to_string();
+    let (mut state, mut now) = (state.to_string(), NOW);
     let (mut ids, mut notes, mut covered) = (BTreeSet::new(), Vec::new(), false);
     for _ in 0..calls {
         let found = source::discover(
-            &settings(r#""passes":[]"#),
+            &settings(with),
             &mut service,
             &mut Lines(&mut notes),
             "office365.exchange",
             Some(&state),
-            NOW,
+            now,
         )
         .unwrap();
         ids.extend(found.splits.iter().map(|split| split.id.clone()));
         state = found.state;
+        now += found.next_ms;
         covered |= !found.coverage.is_empty();
         if !found.more {
             break;
@@ -363,6 +375,25 @@ fn lists_of_content_without_end_are_told_once_and_what_they_hold_is_listed() {
     let many = serde_json::to_string(&many).unwrap();
     let (ids, requests, told, covered) = list(|_, number| (many.clone(), format!("{base}{number}")), 50);
     assert!(ids.len() == 1_500 && requests <= 60 && told == 1 && covered, "{} {requests} {told}", ids.len());
+}
+
+#[test]
+fn a_pass_that_lists_a_few_pages_a_call_ends_as_well() {
+    let state = json!({
+        "v": 1, "enabled_at": NOW - MINUTE, "watermark": NOW - MINUTE, "live_at": NOW,
+        "passes": {HOUR.to_string(): NOW - 3 * HOUR},
+    });
+    let page = |n: usize| {
+        let item = json!([{"contentId": format!("c{n}"), "contentUri": "https://manage.office.com/x"}]);
+        (item.to_string(), format!("https://manage.office.com/next?p={n}"))
+    };
+    let again = |_: &str, number: usize| (page(1).0, page(number).1);
+    let (ids, requests, told, covered) = list_from(&state, r#""passes":["1h"]"#, again, 40);
+    assert!(ids.len() == 1 && requests <= 40 && told == 1 && covered, "{ids:?} {requests} {told}");
+    // One that brings something new in each of them doesn't end too early.
+    let long = |_: &str, number: usize| (page(number).0, if number < 60 { page(number).1 } else { String::new() });
+    let (ids, requests, told, covered) = list_from(&state, r#""passes":["1h"]"#, long, 40);
+    assert!(ids.len() == 60 && requests == 60 && told == 0 && covered, "{} {requests} {told}", ids.len());
 }
 
 #[test]

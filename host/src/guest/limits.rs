@@ -268,4 +268,29 @@ mod tests {
         assert!(room.memory_growing(60, 70, None).unwrap());
         assert!(room.table_growing(0, TABLE_ELEMENTS + 1, None).is_err());
     }
+
+    /// What the next test runs in a process of its own, which it ends.
+    #[test]
+    #[ignore = "ends its process"]
+    fn a_guest_that_hangs() {
+        let watchdog = Watchdog::start(Duration::from_millis(50));
+        watchdog.when_stuck(Box::new(|stream, split| println!("noted {stream} {split}")));
+        let activity = Arc::new(Activity::default());
+        *activity.work.lock().unwrap() = Some(("s".to_owned(), "one".to_owned()));
+        watchdog.watch(&activity);
+        activity.begin();
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn a_guest_that_hangs_ends_the_process_with_70_once_it_is_noted() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "guest::limits::tests::a_guest_that_hangs", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(70), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("noted s one"), "{output:?}");
+    }
 }

@@ -26,6 +26,7 @@ use super::retry_after::{date, retry_after};
 use super::secret::Secret;
 use super::stats::{Counters, Stats};
 use super::transport_error::{address_denied, translate};
+use super::trial::Trials;
 
 /// Headers of answers that could carry credentials back.
 const HIDDEN_HEADERS: [&str; 6] = [
@@ -39,8 +40,6 @@ const HIDDEN_HEADERS: [&str; 6] = [
 
 /// How long a token that was just issued may take to get around.
 const MOMENT: Duration = Duration::from_secs(1);
-/// A service that took a token within this time hasn't turned against the application.
-const RECENT: Duration = Duration::from_secs(60);
 /// A request goes out so often, each time with another token, while those are refused.
 const TRIES: u32 = 3;
 
@@ -60,6 +59,7 @@ pub(super) struct Shared {
     clocks: Clocks,
     pub(super) max_body_bytes: u64,
     counters: Mutex<Counters>,
+    trials: Trials,
 }
 
 impl Shared {
@@ -146,6 +146,7 @@ impl Client {
             clocks: Clocks::new(),
             max_body_bytes: config.transport.max_body_bytes,
             counters: Mutex::default(),
+            trials: Trials::default(),
         })))
     }
 
@@ -194,11 +195,7 @@ impl Client {
     /// Whether the service of an audience refused a token (401) within the last minute, and took one as well: then the refusal
     /// may pass, since a token that was just issued can take its time to get around.
     pub(crate) fn refusal_may_pass(&self, audience: Option<&str>) -> bool {
-        let now = crate::clock::instant();
-        let recent = |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < RECENT);
-        let counters = self.0.counters();
-        let tokens = audience.and_then(|audience| counters.tokens.get(audience));
-        tokens.is_some_and(|tokens| recent(tokens.taken) && recent(tokens.refused))
+        audience.is_some_and(|audience| self.0.trials.refusal_may_pass(audience))
     }
 
     /// What happened so far.
@@ -222,7 +219,11 @@ impl Client {
         let token = || audience.map(|audience| shared.tokens.token(audience)).transpose();
         // Before the quota, so that a request that gets no token takes nobody's place; and again after it, from the
         // provider's cache, because the first may have run out meanwhile.
-        token()?;
+        let first = token()?;
+        let _trial = match (audience, &first) {
+            (Some(audience), Some(token)) => shared.trials.begin(audience, token, cancel)?,
+            _ => None,
+        };
         let under_way = self.acquire(request, cancel)?;
         let mut token = token()?;
         let start = Instant::now();
@@ -298,6 +299,9 @@ impl Client {
         }
         let retry_after = shared.bound_claims(passed, request, &mut parts, (sent, received));
         self.learn(request, status, retry_after);
+        if let (Some(audience), Some(token)) = (&request.audience, token) {
+            shared.trials.answered(audience, token, status);
+        }
         if let Some(load) =
             shared.load_header.and_then(|name| parts.headers.get(name)?.to_str().ok()?.trim().parse().ok())
         {
@@ -344,18 +348,7 @@ impl Client {
             (200..300, _) => shared.quotas.relieve(&request.quota),
             _ => {}
         }
-        let mut counters = shared.counters();
-        *counters.stats.answers.entry(status / 100).or_default() += 1;
-        if let Some(audience) = &request.audience
-            && (status == 401 || (200..300).contains(&status))
-        {
-            let now = crate::clock::instant();
-            let tokens = match counters.tokens.get_mut(audience) {
-                Some(tokens) => tokens,
-                None => counters.tokens.entry(audience.clone()).or_default(),
-            };
-            *(if status == 401 { &mut tokens.refused } else { &mut tokens.taken }) = Some(now);
-        }
+        *shared.counters().stats.answers.entry(status / 100).or_default() += 1;
     }
 }
 

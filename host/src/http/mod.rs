@@ -22,6 +22,7 @@ mod secret;
 pub(crate) mod stand_in;
 mod stats;
 mod transport_error;
+mod trial;
 
 pub use addresses::{AddressClass, classify};
 pub use cancel::Cancel;

@@ -3,7 +3,6 @@
 //! Invariant: every request that was handed in is counted once as denied, failed or answered.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use super::error::ErrorKind;
 use super::policy::DenyReason;
@@ -30,17 +29,8 @@ pub struct Stats {
     pub quotas: BTreeMap<String, QuotaStats>,
 }
 
-/// What a service last did with a token.
-#[derive(Debug, Default)]
-pub(super) struct Tokens {
-    pub taken: Option<Instant>,
-    pub refused: Option<Instant>,
-}
-
 /// The counters behind [`Stats`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub stats: Stats,
-    /// When the service of an audience last took a token, and when it last refused one.
-    pub tokens: BTreeMap<String, Tokens>,
 }

@@ -76,9 +76,12 @@ impl Failure {
         }
     }
 
-    /// Whether a token was refused.
-    pub(super) fn refuses_token(&self) -> bool {
-        matches!(self, Self::Guest(GuestError::Answered { kind: ErrorKind::Unauthenticated, .. }))
+    /// Whether the service may have refused the token: its words for one that it doesn't know yet are those for one without rights.
+    pub(super) fn may_be_the_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Guest(GuestError::Answered { kind: ErrorKind::Unauthenticated | ErrorKind::Forbidden, .. })
+        )
     }
 
     /// The short word for logs and metrics.

@@ -160,7 +160,7 @@ impl Shared {
         match error.class() {
             // Half a minute of attempts: longer than a new token needs, and short for whoever has to mend something.
             Class::Blocked
-                if error.refuses_token() && failures < REFUSALS && self.client.refusal_may_pass(audience) =>
+                if error.may_be_the_token() && failures < REFUSALS && self.client.refusal_may_pass(audience) =>
             {
                 Class::Retry { slow: None, quota: None }
             }

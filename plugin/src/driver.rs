@@ -168,6 +168,8 @@ struct Page<B> {
     splitter: Splitter,
     /// The body up to where its records begin: without them, it is read as a refusal.
     before: Vec<u8>,
+    /// What stands in a record's place and says that something went wrong.
+    said: Option<Vec<u8>>,
     bytes: u64,
 }
 
@@ -260,7 +262,7 @@ impl<H: Http> Reader<H> {
             Err(error) => self.reading.on_failure(error),
             Ok((head, body)) if self.reading.carries_records(&head) => {
                 let splitter = Splitter::new(self.reading.framing(), self.record_limit);
-                self.page = Some(Page { head, body, splitter, before: Vec::new(), bytes: 0 });
+                self.page = Some(Page { head, body, splitter, before: Vec::new(), said: None, bytes: 0 });
                 Ok(())
             }
             Ok((head, mut body)) => match whole(&mut body) {
@@ -292,7 +294,12 @@ impl<H: Http> Reader<H> {
         page.bytes += piece.len() as u64;
         let watches = self.reading.watches();
         let reading = &mut self.reading;
+        let said = &mut page.said;
         let split = page.splitter.feed(&piece, |record| {
+            if is_error(record) {
+                *said = Some(record.to_vec());
+                return;
+            }
             chunk.data.extend_from_slice(record);
             chunk.data.push(b'\n');
             chunk.count += 1;
@@ -328,6 +335,11 @@ impl<H: Http> Reader<H> {
 
     /// A page has come to its end: it is one, or it says that it isn't.
     fn end(&mut self, page: Page<H::Body>) -> Result<Option<&'static str>, Error> {
+        if let Some(body) = page.said {
+            let read = page.splitter.elements().saturating_sub(1);
+            let answer = Answer { head: page.head, body };
+            return self.reading.on_refusal(answer, (read > 0).then_some(read)).map(|()| None);
+        }
         match page.splitter.finish() {
             Ok(()) => match page.splitter.error() {
                 Some(error) => {
@@ -353,7 +365,7 @@ impl<H: Http> Reader<H> {
             format!(" The service wrote into it: \"{}\".", excerpt(&format!("{}: {}", word("code"), word("message"))))
         });
         let (code, mend) = match error {
-            SplitError::Truncated { .. } => ("body-cut", "It is tried again."),
+            SplitError::Truncated { .. } => ("json-cut", "It is tried again."),
             _ => ("not-json", "It is tried again; if it stays, the service is at fault."),
         };
         let message = format!("An answer with records can't be read behind its first {read}: {error}.{said} {mend}");
@@ -378,6 +390,18 @@ impl<H: Http> Reader<H> {
             }),
         }
     }
+}
+
+/// Whether what stands in a record's place is an error of the service: an object with an error and nothing else.
+fn is_error(record: &[u8]) -> bool {
+    let inside = record.strip_prefix(b"{").map_or(record, <[u8]>::trim_ascii_start);
+    if !inside.starts_with(b"\"error\"") {
+        return false;
+    }
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(record).is_ok_and(|record| {
+        let says = |name: &str| record["error"].get(name).is_some_and(serde_json::Value::is_string);
+        record.len() == 1 && (says("code") || says("message"))
+    })
 }
 
 /// Keeps a piece of an answer that is read whole.

@@ -12,8 +12,10 @@ use crate::call::host_of;
 
 /// A list has fewer pages than this.
 const PAGES: u32 = 20_000;
-/// So many pages in a row that bring nothing new are believed: services hand out some empty pages before they go on.
+/// So many pages in a row that bring nothing new are believed: services hand out some empty pages before they go on …
 const STALE: u32 = 10;
+/// … and so many before the first that brings something.
+const EMPTY: u32 = 50;
 /// So many records of a list are remembered, by their hash.
 const RECORDS: usize = 1 << 18;
 
@@ -69,6 +71,11 @@ impl Trail {
         *self == Self::default()
     }
 
+    /// Whether no page has brought anything.
+    pub fn is_empty_so_far(&self) -> bool {
+        self.stale == self.pages
+    }
+
     /// The page at `asked` was read, brought something `new` or not, if that can be told, and names `next` as the one after it.
     ///
     /// # Errors
@@ -86,7 +93,7 @@ impl Trail {
         };
         if there == here || there == self.mark {
             Err(Endless::Circle)
-        } else if self.stale >= STALE {
+        } else if self.stale >= if self.is_empty_so_far() { EMPTY } else { STALE } {
             Err(Endless::Stale)
         } else if self.pages >= PAGES {
             Err(Endless::TooMany)
@@ -146,7 +153,8 @@ mod tests {
 
     #[test]
     fn pages_without_news_and_without_end() {
-        assert_eq!(followed(|page| page + 1, |_| false), (STALE as usize, Endless::Stale));
+        assert_eq!(followed(|page| page + 1, |_| false), (EMPTY as usize, Endless::Stale));
+        assert_eq!(followed(|page| page + 1, |page| page == 5), (6 + STALE as usize, Endless::Stale));
         assert_eq!(followed(|page| page + 1, |_| true), (PAGES as usize, Endless::TooMany));
         assert_eq!(followed(|page| page, |_| true), (1, Endless::Circle));
         // Some empty pages now and then are none of it.

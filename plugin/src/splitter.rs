@@ -251,6 +251,16 @@ impl Splitter {
     /// # Errors
     /// `Truncated` if the JSON text hasn't, `NoValue` if it wasn't what was asked for.
     pub fn finish(&self) -> Result<(), SplitError> {
+        match (self.state, self.trail.first()) {
+            // More of what was to be read stands behind the end: that is no whole text.
+            (State::Trail, Some(first @ (b'[' | b'{'))) if self.begun && self.error().is_none() => {
+                Err(SplitError::Garbage { position: self.offset, found: *first, expected: "the end of the JSON text" })
+            }
+            _ => self.ended(),
+        }
+    }
+
+    fn ended(&self) -> Result<(), SplitError> {
         match self.state {
             State::End | State::Trail if self.begun => Ok(()),
             State::End | State::Trail => Err(SplitError::NoValue),

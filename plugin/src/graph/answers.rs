@@ -193,7 +193,10 @@ pub fn page(answer: &Answer, collection: Collection) -> Option<Vec<serde_json::V
     let mut splitter = crate::splitter::Splitter::new(crate::splitter::Framing::Collection, answer.body.len());
     let mut records = Vec::new();
     let whole = splitter.feed(&answer.body, |record| records.push(serde_json::from_slice(record).unwrap_or_default()));
-    (whole.is_ok() && splitter.finish().is_ok() && splitter.error().is_none()).then_some(records)
+    let error =
+        |record: &serde_json::Value| record.get("error").is_some() && record.as_object().is_some_and(|r| r.len() == 1);
+    let good = whole.is_ok() && splitter.finish().is_ok() && splitter.error().is_none() && !records.iter().any(error);
+    good.then_some(records)
 }
 
 /// Reads the service's own words: `{"error":{"code","message","innerError":{"code",…}}}`.
@@ -208,7 +211,11 @@ pub fn words(answer: &Answer) -> Words {
             let said_by = |item: &serde_json::Value| item.get("error").is_some();
             let body = match &body {
                 serde_json::Value::Array(items) => items.iter().find(|item| said_by(item)).unwrap_or(&body),
-                _ => &body,
+                // In place of a record.
+                _ => {
+                    let items = body.get("value").and_then(|value| value.as_array());
+                    items.and_then(|items| items.iter().find(|item| said_by(item))).unwrap_or(&body)
+                }
             };
             let mut level = body.get("error");
             if let Some(word) = level.and_then(|error| error.as_str()) {

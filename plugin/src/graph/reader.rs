@@ -193,7 +193,10 @@ impl WindowReader {
         if let Some(index) = self.again.take() {
             self.restart();
             let broken = &mut self.at.broken[index];
-            broken.attempts = broken.attempts.saturating_add(1);
+            // A connection that breaks off says nothing of the piece.
+            if error.code != "body-cut" {
+                broken.attempts = broken.attempts.saturating_add(1);
+            }
             if broken.is_lost(self.now, self.at.good) {
                 let broken = self.at.broken.remove(index);
                 self.losses.push(self.loss(&broken, &error));
@@ -221,11 +224,11 @@ impl WindowReader {
             return Err(error);
         }
         self.at.broken.push(Broken { from, to, attempts: 1, since: self.now, tried: true });
-        self.at.from = (clock::whole_second(to) + clock::SECOND).min(self.window.end);
+        self.at.from = (to + 1).min(self.window.end);
         self.at.width = self.widest();
         self.at.refusals = 0;
         self.restart();
-        self.through = clock::whole_second(to) + clock::SECOND > self.window.end;
+        self.through = to >= self.window.end;
         Ok(())
     }
 
@@ -254,7 +257,8 @@ impl WindowReader {
         let attempts = self.at.broken.iter().map(|broken| broken.attempts).min().unwrap_or_default();
         let held = if self.through { "everything else of the window was read" } else { "what comes behind it waits" };
         Error::new(
-            ErrorKind::Protocol,
+            // What is lost of it is said by the reader itself, piece by piece.
+            ErrorKind::Unavailable,
             "broken-record",
             format!(
                 "{} can't be read at {} UTC: the body breaks there each time, {attempts} times so far; {held}. It is tried again, and declared lost if it stays.",
@@ -297,8 +301,22 @@ impl WindowReader {
     }
 
     /// The pages of the piece have no end: fewer records at once can have fewer pages. If that doesn't help, the piece is what was read.
-    fn endless(&mut self, end: Endless) {
-        if self.at.seen > 0 && !self.filtered.is_ignored() {
+    fn endless(&mut self, end: Endless) -> Result<(), Error> {
+        if self.at.seen == 0 && !self.at.good && self.at.loops == 0 {
+            // Behind empty pages there may be others. Only where pages held something before, it is how the service ends them.
+            self.restart();
+            self.keep = true;
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "endless-pages",
+                format!(
+                    "The pages of {} {}, and hold nothing. It is tried again; if it stays, the service is at fault.",
+                    self.stream.api,
+                    end.words()
+                ),
+            ));
+        }
+        if !self.filtered.is_ignored() {
             if self.at.loops == 0 {
                 self.notes.push(note(
                     Level::Warn,
@@ -311,15 +329,16 @@ impl WindowReader {
             }
             self.at.loops = self.at.loops.saturating_add(1);
             if self.at.loops <= LOOPS && self.narrow(FINEST, "its pages have no end.") {
-                return;
+                return Ok(());
             }
             // The next pieces aren't cut for what this one has shown to be in vain.
             if self.finish() && self.at.loops == LOOPS + 1 {
                 self.at.width = self.widest();
             }
-            return;
+            return Ok(());
         }
         self.finish();
+        Ok(())
     }
 
     /// The pages of the piece have ended. Whether they gave all that there is; if not, it is cut.
@@ -439,7 +458,7 @@ impl SplitReader for WindowReader {
             return self.breaks(Error { message, ..error });
         }
         let status = answer.head.status;
-        if self.at.next.is_some() && (status == 400 || status == 410) && !said.html {
+        if self.at.next.is_some() && matches!(status, 400 | 404 | 410) && !said.html {
             // Graph refuses a page of its own: the address has aged, or the collection doesn't page that far.
             if self.fresh && self.narrow(FINEST, "the service refused a next page that it had handed out.") {
                 return Ok(());
@@ -535,7 +554,7 @@ impl SplitReader for WindowReader {
                 Err(Endless::Circle) if page.elements() == 0 && same_page(&self.asked, &link) => {
                     self.finish();
                 }
-                Err(end) => self.endless(end),
+                Err(end) => return self.endless(end),
             },
         }
         Ok(())

@@ -5,10 +5,10 @@
 
 use super::Calls;
 use super::answers::{Subject, judge, words};
-use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, excerpt, handed_out, host_of};
+use crate::call::{Answer, Head, Level, Note, asked_at_root, at_root, excerpt, handed_out, host_of, same_page};
 use crate::driver::{ReadStep, SplitReader, note};
 use crate::error::{Error, ErrorKind};
-use crate::pages::Trail;
+use crate::pages::{Endless, Seen, Trail};
 use crate::settings::Settings;
 use crate::source::Split;
 use crate::splitter::{Framing, Splitter};
@@ -35,6 +35,9 @@ pub struct BlobReader {
     current: String,
     /// The pages that were followed. A blob has one as far as the reference says.
     trail: Trail,
+    /// The records from the second page on, and whether the page that is being read brought something new.
+    seen: Seen,
+    news: bool,
     first: bool,
     /// The blob's address below the configured root, if it isn't the one that was handed out.
     own: Option<String>,
@@ -68,6 +71,8 @@ impl BlobReader {
             next: Some(payload.uri),
             current: String::new(),
             trail: Trail::default(),
+            seen: Seen::default(),
+            news: false,
             first: true,
             own,
             notes: Vec::new(),
@@ -81,6 +86,7 @@ impl SplitReader for BlobReader {
             Some(url) => {
                 let request = self.calls.follow(&url);
                 self.current = url;
+                self.news = false;
                 ReadStep::Call(request)
             }
             None => ReadStep::Done,
@@ -93,6 +99,14 @@ impl SplitReader for BlobReader {
 
     fn carries_records(&self, head: &Head) -> bool {
         head.status == 200
+    }
+
+    fn watches(&self) -> bool {
+        !self.trail.is_empty()
+    }
+
+    fn on_record(&mut self, record: &[u8]) {
+        self.news |= self.seen.is_new(record);
     }
 
     fn on_refusal(&mut self, answer: Answer, read: Option<u64>) -> Result<(), Error> {
@@ -140,16 +154,23 @@ impl SplitReader for BlobReader {
     fn on_page(&mut self, head: &Head, page: &Splitter) -> Result<(), Error> {
         self.first = false;
         let Some(next) = head.header("NextPageUri").filter(|url| !url.is_empty()) else { return Ok(()) };
-        match self.trail.follow(&self.current, next, Some(page.elements() > 0)) {
+        let news = if self.trail.is_empty() { page.elements() > 0 } else { self.news };
+        match self.trail.follow(&self.current, next, Some(news)) {
             Ok(()) => self.next = Some(next.to_owned()),
-            Err(end) => self.notes.push(note(
-                Level::Warn,
-                format!(
-                    "The pages of a content blob of {} {}; what they hold is read. The fault is the service's.",
-                    self.stream.api,
-                    end.words()
-                ),
-            )),
+            // An empty page that names itself is an end.
+            Err(Endless::Circle) if page.elements() == 0 && same_page(&self.current, next) => {}
+            // Nobody lists a blob again for what is behind.
+            Err(end) => {
+                return Err(Error::new(
+                    ErrorKind::Protocol,
+                    "endless-pages",
+                    format!(
+                        "The pages of a content blob of {} {}. What they hold is read, and the blob is tried again; if it stays, the service is at fault.",
+                        self.stream.api,
+                        end.words()
+                    ),
+                ));
+            }
         }
         Ok(())
     }

@@ -11,10 +11,10 @@ mod subscription;
 pub(super) use subscription::is_enabled;
 
 use super::Calls;
-use super::answers::{Subject, judge, words};
+use super::answers::{START_THROTTLED, Subject, judge, words};
 use super::listing::{Content, elements};
 use super::state::{OpenWindow, State};
-use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out, host_of};
+use crate::call::{Answer, Level, Machine, Note, Step, asked_at_root, at_root, handed_out, host_of, same_page};
 use crate::clock::{self, DAY, HOUR, Interval, MINUTE};
 use crate::driver::note;
 use crate::error::{Error, ErrorKind};
@@ -43,6 +43,10 @@ const PAGE_LIFE: u64 = HOUR;
 const PAUSE: u64 = 5 * clock::SECOND;
 /// A call to `discover` ends after this many splits; the next one goes on with the next page.
 const SPLITS_A_CALL: usize = 2_000;
+/// … or this many pages that name another one: what was listed is read meanwhile.
+const PAGES_A_CALL: u32 = 60;
+/// So often in a row a window is listed again whose pages lead in a circle.
+const RELISTED: u32 = 3;
 /// A call in the lane of a pass makes at most this many requests …
 const PASS_REQUESTS: u32 = 4;
 /// … and the next one follows after this long, in milliseconds. Over all five content types, passes so take at most a
@@ -92,6 +96,10 @@ pub struct FeedMachine {
     start_refused: Option<Error>,
     /// Whether this call has started the subscription: that must not be forgotten.
     started: bool,
+    /// Whether this call was the first to hear that the subscription isn't enabled.
+    found_stopped: bool,
+    /// The pages of this call that named another one.
+    pages: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +157,8 @@ impl FeedMachine {
             seen: Seen::default(),
             start_refused: None,
             started: false,
+            found_stopped: false,
+            pages: 0,
         })
     }
 
@@ -178,6 +188,11 @@ impl FeedMachine {
     }
 
     fn done(&mut self, more: bool) -> Step<Discovery> {
+        // What could be listed all the same says nothing of the start that is still owed.
+        if let Some(error) = self.start_refused.take() {
+            let day = self.now / DAY;
+            self.tell_once(&format!("{START_THROTTLED} {day}"), || error.message);
+        }
         self.splits.sort_by(|a, b| a.arrival.cmp(&b.arrival).then_with(|| a.id.cmp(&b.id)));
         self.splits.dedup_by(|a, b| a.id == b.id);
         Step::Done(Discovery {
@@ -253,6 +268,7 @@ impl FeedMachine {
         }
         let known_until = window.known_until.unwrap_or(window.start);
         let next = answer.head.header("NextPageUri").filter(|url| !url.is_empty());
+        let mut cut = false;
         if let Some(next) = next {
             let asked = match &window.page {
                 Some(page) => self.calls.follow(page).url,
@@ -263,22 +279,32 @@ impl FeedMachine {
                     window.page = Some(next.to_owned());
                     window.known_until = Some(known_until);
                     self.window = Some(window);
-                    if self.splits.len() >= SPLITS_A_CALL || self.pass_requests >= PASS_REQUESTS {
+                    self.pages += 1;
+                    if self.splits.len() >= SPLITS_A_CALL
+                        || self.pages >= PAGES_A_CALL
+                        || self.pass_requests >= PASS_REQUESTS
+                    {
                         self.keep_window();
                         return self.done(true);
                     }
                     return self.ask();
                 }
+                // A page that is empty and names itself is how some lists end.
+                Err(Endless::Circle) if items.is_empty() && same_page(&asked, &self.calls.follow(next).url) => {}
                 Err(end) if self.again(end, &window) => return self.list_window(),
-                Err(_) => {}
+                Err(_) => cut = true,
             }
         }
         self.window = None;
         let listed = Interval { start: window.start, end: known_until };
         if listed.end > listed.start {
             self.coverage.push(listed);
-            self.state.passes.listed(listed, self.listable());
+            // What may be behind the pages is for the later passes to find.
+            if !cut || self.pass.is_some() {
+                self.state.passes.listed(listed, self.listable());
+            }
         }
+        self.state.again = None;
         if self.pass.is_some() {
             self.state.pass_pause = None;
             return self.next_pass();
@@ -297,26 +323,28 @@ impl FeedMachine {
     }
 
     /// The pages of a window have no end: whether it is listed again from its first page, since a wrong address may be chance. If that
-    /// happened before, the window is what was listed.
+    /// happens several times in a row, the window is what was listed.
     fn again(&mut self, end: Endless, window: &Window) -> bool {
-        if self.splits.len() <= window.splits_before || !self.state.tells(end.words()) {
-            return false;
+        let times = self.state.again.filter(|(start, _)| *start == window.start).map_or(0, |(_, times)| times);
+        // Pages that bring nothing new behind those that did are an end that has no end.
+        if end != Endless::Stale && times < RELISTED {
+            self.state.again = Some((window.start, times + 1));
+            // What was listed stays: it is content, whatever its page was called.
+            self.window = None;
+            match self.pass {
+                None => self.state.window = None,
+                Some(_) => self.state.pass_window = None,
+            }
+            return true;
         }
-        self.notes.push(note(
-            Level::Warn,
+        let (day, content_type) = (self.now / DAY, self.content_type);
+        self.tell_once(&format!("{} {day}", end.words()), || {
             format!(
-                "The pages of a list of content of {} {}; what they hold is listed, and this stretch is listed again by the later passes. The fault is the service's.",
-                self.content_type,
+                "The pages of a list of content of {content_type} {}; what they hold is listed, and this stretch is listed again by the later passes. The fault is the service's.",
                 end.words()
-            ),
-        ));
-        // What was listed stays: it is content, whatever its page was called.
-        self.window = None;
-        match self.pass {
-            None => self.state.window = None,
-            Some(_) => self.state.pass_window = None,
-        }
-        true
+            )
+        });
+        false
     }
 
     /// Tells something that stays so, once and not at each listing.

@@ -29,10 +29,19 @@ pub(super) fn elements(answer: &Answer) -> Result<(Vec<Value>, Option<&'static s
     let split = splitter.feed(&answer.body, |item| items.push(serde_json::from_slice(item).unwrap_or_default()));
     let whole = split.is_ok() && splitter.finish().is_ok() && splitter.error().is_none();
     let objects = items.iter().filter(|item| item.is_object()).count();
-    if !whole || (objects == 0 && !items.is_empty()) || items.iter().any(is_error) {
+    let content = items.iter().filter(|item| is_content(item)).count();
+    if !whole || (content == 0 && objects > 0) || (objects == 0 && !items.is_empty()) || items.iter().any(is_error) {
         return Err(NoList);
     }
     Ok((items, splitter.odd()))
+}
+
+/// Whether an element names content, whatever else may be wrong with it. What the service says in place of content doesn't.
+fn is_content(item: &Value) -> bool {
+    item.as_object().is_some_and(|item| {
+        item.is_empty()
+            || item.keys().any(|name| name.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("content")))
+    })
 }
 
 /// An answer isn't a list.

@@ -50,6 +50,9 @@ pub struct State {
     /// Why the passes are waiting, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass_pause: Option<PassPause>,
+    /// A window that is listed again since its pages led in a circle: its start, and how often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<(u64, u32)>,
     /// The hashes of what was told and stays so, such as content that can't be understood: it isn't told at each listing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<u64>,
@@ -129,6 +132,7 @@ impl State {
             passes: Passes::default(),
             pass_window: None,
             pass_pause: None,
+            again: None,
             told: Vec::new(),
         }
     }

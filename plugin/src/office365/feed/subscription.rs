@@ -36,7 +36,10 @@ fn is_started(answer: &Answer) -> bool {
     answer.head.status == 200
         && body.is_ok_and(|body| {
             let status = body.get("status").and_then(|status| status.as_str());
-            body.is_object()
+            let says = |name: &str| body.get(name).is_some();
+            // What says only that something happened is no subscription.
+            let subscription = says("contentType") || says("status") || says("webhook");
+            body.as_object().is_some_and(|body| body.is_empty() || subscription)
                 && body.get("error").is_none_or(|error| error.is_null())
                 && status.is_none_or(|status| status.eq_ignore_ascii_case("enabled"))
         })
@@ -63,6 +66,7 @@ impl FeedMachine {
         self.state.enabled_at = None;
         if self.state.live_at.is_some() && self.state.stopped_since.is_none() {
             self.state.stopped_since = self.state.watermark;
+            self.found_stopped = true;
         }
     }
 
@@ -178,6 +182,10 @@ impl FeedMachine {
                 ),
             ));
             self.state.start = Some(Start { at: self.now, failure: None, until: None });
+            // It was enabled all the time: the list that left it out was wrong.
+            if said.has("AF20024") && self.found_stopped {
+                self.state.stopped_since = None;
+            }
             self.enabled();
             self.started = true;
             return self.list_window();

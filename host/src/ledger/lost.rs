@@ -3,10 +3,13 @@
 //! The invariant: a row belongs to a declared gap and was counted in the same transaction. What is put back leaves its gap and
 //! the counts again. The rows of a stream are bounded; the oldest go first, and their gaps stay.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
 use super::{Counts, Ledger, LedgerError, add_counts, coverage, signed, unsigned};
+use crate::claims::is_due;
 use crate::guest::{Interval, Loss, Split};
 
 pub(super) const TABLES: &str = "
@@ -120,9 +123,13 @@ pub(super) fn parts(
     let mut new = 0;
     for loss in losses {
         let part = part(loss);
+        // A later pass over the same time is another split, and loses the same once more.
+        let anywhere = loss.oversized.is_some() || loss.stretch.is_some();
         let known = transaction
-            .prepare_cached("SELECT 1 FROM lost_pieces WHERE stream = ?1 AND split = ?2 AND part = ?3")?
-            .exists(params![stream, split, part])?;
+            .prepare_cached(
+                "SELECT 1 FROM lost_pieces WHERE stream = ?1 AND part = ?3 AND (split = ?2 OR (?4 AND lost = 1))",
+            )?
+            .exists(params![stream, split, part, anywhere])?;
         if known {
             continue;
         }
@@ -218,7 +225,8 @@ pub(super) fn listed_again(transaction: &Transaction<'_>, split: &Split, now: u6
         .optional()?;
     let Some((lost_at, back)) = row else { return Ok(false) };
     let pause = (FIRST_PAUSE << back.min(16)).min(LONGEST_PAUSE);
-    if now < unsigned(lost_at).saturating_add(pause) {
+    // A time that is further ahead than a pause was noted under another clock.
+    if !is_due(unsigned(lost_at).saturating_add(pause), now, Duration::from_millis(2 * LONGEST_PAUSE)) {
         return Ok(false);
     }
     put_back(transaction, &split.stream, &split.id)?;
@@ -243,6 +251,12 @@ fn put_back(transaction: &Transaction<'_>, stream: &str, split: &str) -> rusqlit
                 "INSERT OR IGNORE INTO splits (stream, id, payload, arrival, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![stream, split, payload, arrival, expires])?;
+        // One that is being read is read again from its beginning: what was lost lies behind its position.
+        transaction
+            .prepare_cached(
+                "UPDATE splits SET resume = NULL, attempts = 0, not_before = 0, claims = 0 WHERE stream = ?1 AND id = ?2",
+            )?
+            .execute(params![stream, split])?;
         coverage::found_again(transaction, stream, unsigned(start), gap)?;
         transaction.prepare_cached("UPDATE counts SET lost = max(lost - 1, 0) WHERE stream = ?1")?.execute([stream])?;
     }

@@ -515,7 +515,12 @@ fn commit_chunk(
                             claims = CASE WHEN ?4 AND (NOT unreadable OR resume IS NOT ?3) THEN 0 ELSE claims END
                      WHERE stream = ?1 AND id = ?2",
                 )?
-                .execute(params![chunk.stream, chunk.split, resume, chunk.counts.records > 0])?;
+                .execute(params![
+                    chunk.stream,
+                    chunk.split,
+                    resume,
+                    chunk.counts.records > chunk.counts.duplicates
+                ])?;
         }
     }
     add_counts(transaction, &chunk.stream, &Counts { lost: chunk.counts.lost + lost, ..chunk.counts })?;

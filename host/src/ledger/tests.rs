@@ -427,6 +427,10 @@ fn losses_within_a_split_come_with_its_progress_once_and_are_read_again_with_it(
     let mut again = losses.clone();
     again[0].message = "It is broken. (request id 2)".to_owned();
     assert_eq!(ledger.commit(&[chunk(Progress::Done, &again)], &[], 6).unwrap(), [0]);
+    // A later pass over the same time, which is another split.
+    ledger.discovered("s", &found("2", &[split("a 1h", 10 * HOUR)]), 0).unwrap();
+    let pass = Delivered { losses: again.clone(), arrival: 10 * HOUR, ..delivered("a 1h", Progress::Done, &[b"r"]) };
+    assert_eq!(ledger.commit(&[pass], &[], 7).unwrap(), [0]);
     let read = coverage(folder.path());
     assert_eq!(
         read.gaps.iter().map(|gap| (gap.start, gap.end, gap.pieces)).collect::<Vec<_>>(),

@@ -31,7 +31,7 @@ pub(super) fn run(shared: &Shared, stream: &str) {
     let mut full = false;
     while !shared.cancel.is_cancelled() {
         // What can't be read now is listed when it can: then as few wide windows instead of many narrow ones.
-        if shared.queue.is_blocked(stream) {
+        if shared.queue.is_blocked(stream) && shared.queue.open(stream) > 0 {
             if shared.cancel.wait(HELD_PAUSE).is_err() {
                 return;
             }

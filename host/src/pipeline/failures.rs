@@ -49,6 +49,9 @@ pub(super) enum Class {
     Stop,
 }
 
+/// Codes of what went wrong on the way to the service or at the login host: it says nothing of the item.
+const ON_THE_WAY: [&str; 6] = ["cut", "http", "gzip", "content-encoding", "token-answer", "body-cut"];
+
 impl Failure {
     /// What it means for the item (the design's table of errors).
     pub(super) fn class(&self) -> Class {
@@ -65,6 +68,9 @@ impl Failure {
             | ErrorKind::BadData
             | ErrorKind::TooLarge
             | ErrorKind::Internal => Class::Retry { slow: *retry_after, quota: None },
+            ErrorKind::Protocol if ON_THE_WAY.contains(&self.code()) => {
+                Class::Retry { slow: *retry_after, quota: None }
+            }
             ErrorKind::Protocol => Class::Unreadable { slow: *retry_after },
             ErrorKind::Restart => Class::Restart,
             ErrorKind::NotFound | ErrorKind::Gone => Class::Missing,
@@ -76,11 +82,13 @@ impl Failure {
         }
     }
 
-    /// Whether the service may have refused the token: its words for one that it doesn't know yet are those for one without rights.
+    /// Whether the service may have refused the token for being too new: its words for one that it doesn't know yet are those for
+    /// one without rights.
     pub(super) fn may_be_the_token(&self) -> bool {
         matches!(
             self,
-            Self::Guest(GuestError::Answered { kind: ErrorKind::Unauthenticated | ErrorKind::Forbidden, .. })
+            Self::Guest(GuestError::Answered { kind: ErrorKind::Unauthenticated | ErrorKind::Forbidden, code, .. })
+                if code != "wrong-cloud"
         )
     }
 
@@ -154,6 +162,7 @@ mod tests {
             assert_eq!(answered(kind, "AF20050").class(), Class::Missing);
         }
         assert_eq!(answered(ErrorKind::Protocol, "not-json").class(), Class::Unreadable { slow: None });
+        assert_eq!(answered(ErrorKind::Protocol, "cut").class(), Class::Retry { slow: None, quota: None });
         let slow = answered(ErrorKind::RateLimited, "AF429");
         assert_eq!(slow.class(), Class::Retry { slow: None, quota: Some("q".to_owned()) });
         assert!(!slow.is_held_back() && answered(ErrorKind::RateLimited, "quota").is_held_back());

@@ -26,6 +26,8 @@ pub(super) const HELD_AFTER: u32 = 3;
 const LOST_AFTER: u32 = 6;
 /// … and this time after the first of them, in milliseconds.
 const LOST_AFTER_MS: u64 = 24 * 60 * 60 * 1000;
+/// A piece whose time has run out is lost this time after the first answer, in milliseconds.
+const EXPIRED_AFTER_MS: u64 = 60 * 60 * 1000;
 /// So many different pieces that aren't there, and no other, say that it isn't the pieces …
 const SEVERAL: usize = 3;
 /// … and so many do whether or not there are others that weren't asked for yet.
@@ -86,13 +88,16 @@ impl Claims {
         }
     }
 
-    /// Weighs an answer. `now` is by this machine's clock, `service_now` by the services'.
-    pub(super) fn weigh(&self, answer: &Answer<'_>, now: u64, service_now: u64) -> Verdict {
+    /// Weighs an answer. `now` is by the service's clock; while that is in doubt, nothing is lost.
+    pub(super) fn weigh(&self, answer: &Answer<'_>, now: u64, in_doubt: bool) -> Verdict {
         let Answer { stream, id, claim, .. } = answer;
         let mut streams = self.lock();
         let evidence = streams.entry((*stream).to_owned()).or_default();
-        let expired = answer.expires.is_some_and(|expires| expires <= service_now);
-        if expired && (answer.gone || claim.answers >= HELD_AFTER) {
+        let expired = answer.expires.is_some_and(|expires| expires <= now);
+        let since = now.saturating_sub(claim.first);
+        // An expiry is a claim as well: but for the service's word that it is over, it shortens the day to an hour.
+        let stays = claim.answers >= HELD_AFTER && since >= EXPIRED_AFTER_MS;
+        if !in_doubt && expired && (answer.gone || stays) {
             evidence.missing.remove(*id);
             return Verdict::Lost(match claim.kind {
                 ClaimKind::Missing => "its time at the service has run out, and the service says so",
@@ -100,7 +105,7 @@ impl Claims {
             });
         }
         let others_are_there = evidence.read_at > claim.first;
-        if others_are_there && claim.answers >= LOST_AFTER && now.saturating_sub(claim.first) >= LOST_AFTER_MS {
+        if !in_doubt && others_are_there && claim.answers >= LOST_AFTER && since >= LOST_AFTER_MS {
             return Verdict::Lost(match claim.kind {
                 ClaimKind::Missing => {
                     "the service has said so for a day, while other pieces of the stream could be read"
@@ -149,8 +154,7 @@ mod tests {
     #[test]
     fn a_piece_is_lost_after_a_day_if_others_could_be_read_meanwhile() {
         let claims = Claims::default();
-        let verdict =
-            |answers, hours: u64| claims.weigh(&answer("a", &claim(answers, HOUR)), hours * HOUR, hours * HOUR);
+        let verdict = |answers, hours: u64| claims.weigh(&answer("a", &claim(answers, HOUR)), hours * HOUR, false);
         assert!(!lost(&verdict(1, 1)) && !lost(&verdict(99, 100)), "nothing else could be read");
         claims.read("s", 2 * HOUR);
         assert!(!lost(&verdict(LOST_AFTER, 24)), "not yet a day");
@@ -162,13 +166,17 @@ mod tests {
     fn after_its_time_the_answer_decides_and_never_the_clock_alone() {
         let claims = Claims::default();
         let (once, held) = (claim(1, 201 * HOUR), claim(HELD_AFTER, 201 * HOUR));
-        let weigh = |answer: Answer<'_>| lost(&claims.weigh(&answer, 202 * HOUR, 202 * HOUR));
+        let weigh = |answer: Answer<'_>| lost(&claims.weigh(&answer, 202 * HOUR, false));
         assert!(weigh(Answer { gone: true, ..answer("a", &once) }), "it says that the time is over");
         assert!(!weigh(answer("a", &once)), "it says that it isn't there, once");
         assert!(weigh(answer("a", &held)));
         assert!(!weigh(Answer { gone: true, expires: None, ..answer("a", &once) }));
-        let early = claims.weigh(&Answer { gone: true, ..answer("a", &once) }, 202 * HOUR, 199 * HOUR);
+        let early = claims.weigh(&Answer { gone: true, ..answer("a", &once) }, 199 * HOUR, false);
         assert!(!lost(&early), "by the services' clock it is still there");
+        let doubted = claims.weigh(&Answer { gone: true, ..answer("a", &once) }, 202 * HOUR, true);
+        assert!(!lost(&doubted), "nobody knows what time it is");
+        let young = claim(HELD_AFTER, 202 * HOUR - 1);
+        assert!(!weigh(answer("a", &young)), "an expiry that was wrong loses nothing in a moment");
     }
 
     #[test]
@@ -176,12 +184,12 @@ mod tests {
         let claims = Claims::default();
         let broken = |answers| Claim { kind: ClaimKind::Unreadable, ..claim(answers, HOUR) };
         for id in ["a", "b", "c"] {
-            claims.weigh(&answer(id, &broken(LOST_AFTER)), 30 * HOUR, 30 * HOUR);
+            claims.weigh(&answer(id, &broken(LOST_AFTER)), 30 * HOUR, false);
         }
         assert_eq!(claims.speak_against_the_stream("s", true), None);
-        assert!(!lost(&claims.weigh(&answer("a", &broken(99)), 99 * HOUR, 99 * HOUR)), "nothing else could be read");
+        assert!(!lost(&claims.weigh(&answer("a", &broken(99)), 99 * HOUR, false)), "nothing else could be read");
         claims.read("s", 2 * HOUR);
-        assert!(lost(&claims.weigh(&answer("a", &broken(LOST_AFTER)), 25 * HOUR, 25 * HOUR)));
+        assert!(lost(&claims.weigh(&answer("a", &broken(LOST_AFTER)), 25 * HOUR, false)));
     }
 
     #[test]
@@ -189,15 +197,15 @@ mod tests {
         let claims = Claims::default();
         for id in ["a", "b", "c"] {
             assert_eq!(claims.speak_against_the_stream("s", true), None);
-            claims.weigh(&answer(id, &claim(HELD_AFTER - 1, HOUR)), HOUR, HOUR);
-            claims.weigh(&answer(id, &claim(HELD_AFTER, HOUR)), HOUR, HOUR);
+            claims.weigh(&answer(id, &claim(HELD_AFTER - 1, HOUR)), HOUR, false);
+            claims.weigh(&answer(id, &claim(HELD_AFTER, HOUR)), HOUR, false);
         }
         assert_eq!(claims.speak_against_the_stream("s", true), Some(3));
         assert_eq!(claims.speak_against_the_stream("s", false), None, "others weren't asked for yet");
         assert_eq!(claims.speak_against_the_stream("other", true), None);
         claims.read("s", 2 * HOUR);
         for id in ["a", "b", "c"] {
-            claims.weigh(&answer(id, &claim(HELD_AFTER + 1, HOUR)), 3 * HOUR, 3 * HOUR);
+            claims.weigh(&answer(id, &claim(HELD_AFTER + 1, HOUR)), 3 * HOUR, false);
         }
         assert_eq!(claims.speak_against_the_stream("s", true), None, "another was there after they weren't");
     }
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn pauses_grow_from_seconds_to_an_hour() {
         let claims = Claims::default();
-        let pause = |answers| match claims.weigh(&answer("a", &claim(answers, 0)), 500, 0) {
+        let pause = |answers| match claims.weigh(&answer("a", &claim(answers, 0)), 500, false) {
             Verdict::Held(pause) => pause,
             Verdict::Lost(why) => panic!("{why}"),
         };

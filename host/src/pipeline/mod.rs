@@ -86,8 +86,8 @@ pub struct Run {
 /// Loads a plugin, when it is needed.
 pub type LoadAgain = Box<dyn Fn() -> Result<Arc<Plugin>, LoadError> + Send + Sync>;
 
-/// So often in a row a token may be refused by a service that took one moments ago, before somebody is called.
-const REFUSALS: u32 = 5;
+/// So often in a row a token may be refused, each time a new one, before somebody is called: some seconds in sum.
+const REFUSALS: u32 = 4;
 /// For how long a run that is asked to end finishes what is in flight. What isn't finished by then is rolled back, which
 /// the ledger makes safe.
 const GRACE: Duration = Duration::from_secs(4);
@@ -154,11 +154,16 @@ impl Shared {
         self.client.now_ms(self.streams.get(stream).map(|described| described.audience.as_str()))
     }
 
+    /// Whether what that service says of the time isn't believed yet, and contradicts this machine's clock.
+    fn clock_in_doubt(&self, stream: &str) -> bool {
+        self.client.clock_in_doubt(self.streams.get(stream).map(|described| described.audience.as_str()))
+    }
+
     /// What a failure means for an item of a stream that failed so often before.
     fn class(&self, stream: &str, error: &Failure, failures: u32) -> Class {
         let audience = self.streams.get(stream).map(|described| described.audience.as_str());
         match error.class() {
-            // Half a minute of attempts: longer than a new token needs, and short for whoever has to mend something.
+            // Longer than most new tokens need to get around, and short for whoever has to mend something.
             Class::Blocked
                 if error.may_be_the_token() && failures < REFUSALS && self.client.refusal_may_pass(audience) =>
             {

@@ -1,6 +1,7 @@
 //! A reader thread: takes a split, reads it chunk by chunk, drops what was delivered before, normalises the rest, and
 //! hands it on for delivery. A failure concerns the split, which keeps its place, and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::patience::Halt;
 use super::status::{Doing, SPLIT_PATIENCE};
 use super::transformer::{Transformer, lines};
 use super::troubles::{Spot, What};
-use super::work::Why;
+use super::work::{HELD_MS, Why};
 use super::{Shared, now_ms};
 use crate::claims;
 use crate::guest::{Batch, Chunk, Reject, is_json};
@@ -20,6 +21,12 @@ use crate::times::utc;
 
 /// What a chunk counts for at least among the bytes in flight: one without any lines waits for the sinks as well.
 const LEAST_BUDGET: usize = 4 << 10;
+
+/// The code of a record that is no JSON text.
+const NO_JSON: &str = "invalid-json";
+
+/// The longest pause before a piece is read again that breaks each time.
+const UNREADABLE: Duration = Duration::from_secs(10 * 60);
 
 /// How long to wait after so many failures in a row: doubling from a second to five minutes, with jitter, so that
 /// streams that failed together don't come back together.
@@ -94,16 +101,17 @@ impl Worker<'_> {
                 done,
                 losses: Vec::new(),
             });
-            let (read, resume) = (chunk.batch.count, chunk.resume.clone());
+            let resume = chunk.resume.clone();
             let delivery = self.prepare(pending, chunk, done)?;
+            let Counts { records, duplicates, .. } = delivery.delivered.counts;
             if self.deliveries.send(delivery).is_err() {
                 return Err(Halt::Stopped.into());
             }
             if done {
                 return Ok(());
             }
-            // Records before the same position, or a position without records, are no step forward.
-            if read > 0 && pending.resume != resume {
+            // Records before the same position, those that were read before, or a position without any, are no step forward.
+            if records > duplicates && pending.resume != resume {
                 pending.attempts = 0;
                 pending.claim = None;
             }
@@ -137,8 +145,9 @@ impl Worker<'_> {
         let batch = if counts.duplicates == 0 { None } else { Some(only_new(&lines, &new)) };
         let batch = batch.unwrap_or(chunk.batch);
         let new = batch.count;
-        // What somebody's component hands over as records may be anything.
-        let (batch, refused) = if self.shared.plugin.is_stranger() {
+        // What somebody's component hands over as records may be anything; and what no transformer looks at goes out as it is.
+        let unseen = self.shared.wants_raw.contains(stream) && !self.shared.wants_events.contains(stream);
+        let (batch, refused) = if self.shared.plugin.is_stranger() || unseen {
             without_broken(&pending.split.id, batch)
         } else {
             (batch, Vec::new())
@@ -148,6 +157,7 @@ impl Worker<'_> {
         let mut dead_letters = refused;
         let mut unknown = Vec::new();
         let mut without_event = 0;
+        let mut no_json = BTreeSet::new();
         if self.shared.wants_events.contains(stream) && batch.count > 0 {
             let split = &pending.split.id;
             let normalise = |transformer: &mut Transformer| transformer.process(stream, split, &batch, now_ms());
@@ -166,13 +176,15 @@ impl Worker<'_> {
             counts.events = u64::from(output.batch.count);
             counts.filtered = u64::from(output.filtered);
             without_event = counts.filtered;
+            no_json =
+                output.rejects.iter().filter(|reject| reject.code == NO_JSON).map(|reject| reject.index).collect();
             dead_letters.extend(letters(&pending.split.id, &batch, output.rejects));
             events = output.batch.data;
             unknown = output.unknown;
         }
         counts.rejected = dead_letters.len() as u64;
         counts.delivered = u64::from(new) - counts.rejected - without_event;
-        let raw = if self.shared.wants_raw.contains(stream) { self.wrap(stream, &batch) } else { Vec::new() };
+        let raw = if self.shared.wants_raw.contains(stream) { self.wrap(stream, &batch, &no_json) } else { Vec::new() };
         let progress = if done { Progress::Done } else { Progress::Resume(chunk.resume) };
         // From here on the lines that it has become take the room of the records.
         let put_aside: usize = dead_letters.iter().map(|letter| letter.raw.len()).sum();
@@ -197,7 +209,8 @@ impl Worker<'_> {
     }
 
     /// Raw records with what a consumer needs to route them.
-    fn wrap(&self, stream: &str, batch: &Batch) -> Vec<u8> {
+    /// But for those that would make a line of no JSON: they are dead letters.
+    fn wrap(&self, stream: &str, batch: &Batch, no_json: &BTreeSet<u32>) -> Vec<u8> {
         let (dataset, vendor, product) = self
             .shared
             .streams
@@ -208,7 +221,7 @@ impl Worker<'_> {
         head.truncate(head.len() - 1);
         head.push_str(",\"record\":");
         let mut out = Vec::with_capacity(batch.data.len() + batch.count as usize * (head.len() + 2));
-        for line in lines(&batch.data) {
+        for (_, line) in (0..).zip(lines(&batch.data)).filter(|(index, _)| !no_json.contains(index)) {
             out.extend_from_slice(head.as_bytes());
             out.extend_from_slice(line);
             out.extend_from_slice(b"}\n");
@@ -235,7 +248,8 @@ impl Worker<'_> {
             Class::Blocked => {
                 self.shared.board.blocked(&stream, Doing::Reading, &error.to_string());
                 self.shared.queue.hold(&stream, Why::Blocked);
-                (Duration::ZERO, false)
+                // Another piece finds out next: this one may be refused for itself.
+                (Duration::from_millis(HELD_MS), false)
             }
             Class::Elsewhere => (pause(pending.attempts + 1), false),
             Class::Retry { slow, quota } => {
@@ -243,8 +257,8 @@ impl Worker<'_> {
                 (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false)
             }
             Class::Unreadable { slow } => match self.weigh(&mut pending, ClaimKind::Unreadable, &error) {
-                // A run that should end waits for some attempts; after them it is asked for as rarely as what isn't there.
-                Verdict::Held(wait) if pending.attempts + 1 >= SPLIT_PATIENCE => (wait, false),
+                // A run that should end waits for some attempts; after them it is asked for more rarely, since it may be large.
+                Verdict::Held(wait) if pending.attempts + 1 >= SPLIT_PATIENCE => (wait.min(UNREADABLE), false),
                 Verdict::Held(_) => (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false),
                 Verdict::Lost(why) => return self.lost(&pending, why),
             },
@@ -280,7 +294,8 @@ impl Worker<'_> {
 
     /// Counts an answer that speaks against a piece, and weighs it.
     fn weigh(&self, pending: &mut PendingSplit, kind: ClaimKind, error: &Failure) -> Verdict {
-        let now = now_ms();
+        // By the service's clock: this machine's may be set right in between.
+        let now = self.shared.service_ms(&pending.split.stream);
         let before = pending.claim.as_ref().filter(|claim| claim.kind == kind);
         let (answers, first) = before.map_or((1, now), |claim| (claim.answers.saturating_add(1), claim.first));
         let claim = Claim { kind, answers, first, code: error.code().to_owned(), reason: error.to_string() };
@@ -292,7 +307,7 @@ impl Worker<'_> {
             gone: error.is_gone(),
             expires: split.expires,
         };
-        let verdict = self.shared.claims.weigh(&answer, now, self.shared.service_ms(&split.stream));
+        let verdict = self.shared.claims.weigh(&answer, now, self.shared.clock_in_doubt(&split.stream));
         pending.claim = Some(claim);
         verdict
     }
@@ -311,8 +326,12 @@ impl Worker<'_> {
             Verdict::Held(wait) => wait,
             Verdict::Lost(why) => return self.lost(&pending, why),
         };
-        pending.not_before = now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        pending.not_before = claims::not_before(now_ms(), wait, pending.split.expires);
         let (stream, id) = (pending.split.stream.clone(), pending.split.id.clone());
+        // Who says that it isn't there doesn't refuse the stream.
+        if self.shared.queue.is_blocked(&stream) {
+            self.stream_works(&stream);
+        }
         self.note_claim(&pending);
         let all = self.shared.queue.all_are_missing(&stream, &id);
         if let Some(pieces) = self.shared.claims.speak_against_the_stream(&stream, all) {
@@ -333,7 +352,7 @@ impl Worker<'_> {
     fn works(&self, pending: &mut PendingSplit) {
         let stream = &pending.split.stream;
         pending.claim = None;
-        self.shared.claims.read(stream, now_ms());
+        self.shared.claims.read(stream, self.shared.service_ms(stream));
         self.shared.troubles.works(stream, &Spot::Piece(pending.split.id.clone()));
     }
 
@@ -403,7 +422,7 @@ fn without_broken(split: &str, batch: Batch) -> (Batch, Vec<DeadLetter>) {
                 split: split.to_owned(),
                 position,
                 raw: line.to_vec(),
-                code: "invalid-json".to_owned(),
+                code: NO_JSON.to_owned(),
                 message: "The plugin handed over a record that is no JSON text in UTF-8.".to_owned(),
             });
         }

@@ -62,6 +62,8 @@ pub struct StreamStatus {
     reading_blocked: Option<String>,
     /// Failures of discovery in a row.
     failures: u32,
+    /// Whether it had caught up at some moment of this run, with everything read.
+    complete: bool,
     counts: Counts,
 }
 
@@ -81,8 +83,8 @@ impl StreamStatus {
 
 /// The status of all streams.
 ///
-/// Once a run that should end has found them all settled, that is how they stand: what another poll finds while the threads
-/// end is for the next run.
+/// A run that should end waits until each stream has caught up once: what becomes due in one while another still works is for
+/// the next run, or a slow service would be run after for ever. Once they are all settled, that is how they stand.
 pub(super) struct Board {
     started: Instant,
     settled: AtomicBool,
@@ -153,19 +155,28 @@ impl Board {
     /// Whether every stream has caught up, or can't go on without help.
     pub(super) fn all_settled(&self, queue: &Queue) -> bool {
         let mut streams = self.lock();
+        for (stream, status) in streams.iter_mut() {
+            let free = status.reading_blocked.is_none() && status.listing_blocked.is_none();
+            status.complete |= free && status.caught_up && queue.open(stream) == 0;
+        }
         let settled = streams.iter().all(|(stream, status)| {
-            if status.reading_blocked.is_some() {
+            if status.complete || status.reading_blocked.is_some() {
                 true
             } else if status.listing_blocked.is_some() || status.caught_up {
                 // What was listed before can be read all the same.
                 queue.is_settled(stream)
             } else {
-                status.failures >= PATIENCE
+                // One that waits for its pieces isn't listed; if all of them are given up, it has come as far as it can.
+                status.failures >= PATIENCE || (queue.is_full(stream) && queue.is_settled(stream))
             }
         });
         if settled {
             for (stream, status) in streams.iter_mut() {
                 *status = status.as_it_stands(stream, queue);
+                if status.complete && !matches!(status.state, StreamState::Blocked(_)) {
+                    (status.state, status.open_splits, status.held) = (StreamState::CaughtUp, 0, None);
+                    (status.trouble, status.plugin_not_loaded) = (None, false);
+                }
             }
             self.settled.store(true, Ordering::Relaxed);
         }
@@ -211,6 +222,20 @@ mod tests {
         assert!(board.all_settled(&queue));
         board.listed("a", true);
         board.failed("a", "too late");
+        let (_, status) = &board.summary(&queue)["a"];
+        assert_eq!((&status.state, &status.trouble), (&StreamState::CaughtUp, &None));
+    }
+
+    #[test]
+    fn a_stream_that_has_caught_up_once_is_not_waited_for_again() {
+        let board = Board::new(&["a".to_owned(), "b".to_owned()]);
+        let queue = Queue::new(1);
+        board.listed("a", false);
+        assert!(!board.all_settled(&queue), "b hasn't caught up");
+        board.listed("a", true);
+        board.failed("a", "busy");
+        board.listed("b", false);
+        assert!(board.all_settled(&queue), "a had");
         let (_, status) = &board.summary(&queue)["a"];
         assert_eq!((&status.state, &status.trouble), (&StreamState::CaughtUp, &None));
     }

@@ -127,8 +127,19 @@ impl Splits {
         let is_ready = |stream: &String, waiting: &Waiting| {
             is_due(waiting.pending.not_before, now, LONGEST_WAIT) && turns.contains(&stream)
         };
+        // Of a stream that is blocked, the piece that was asked for least often: one may be refused for itself.
+        let mut least: HashMap<&String, u32> = HashMap::new();
+        for ((_, stream, _), waiting) in
+            self.waiting.iter().filter(|((_, stream, _), _)| self.held.contains_key(stream))
+        {
+            if is_ready(stream, waiting) {
+                let least = least.entry(stream).or_insert(u32::MAX);
+                *least = waiting.pending.attempts.min(*least);
+            }
+        }
         let first = self.waiting.iter().find(|((_, stream, _), waiting)| {
             is_ready(stream, waiting)
+                && least.get(stream).is_none_or(|least| waiting.pending.attempts == *least)
                 && self.held.get(stream).is_none_or(|hold| {
                     // What was never asked for says more than what isn't there.
                     is_due(hold.next, now, HELD) && (hold.why == Why::Blocked || waiting.answers() == 0)

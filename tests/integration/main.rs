@@ -20,5 +20,6 @@ mod lost;
 mod receiver;
 mod restarts;
 mod scenarios;
+mod secrets;
 mod sinks;
 mod touched_files;

@@ -224,7 +224,9 @@ impl TokenSource {
                 Ok(secret)
             }
             Err(mut error) => {
+                // An expired secret is expired for all, whatever tokens are left.
                 if error.kind == ErrorKind::Unauthenticated
+                    && error.code != "AADSTS7000222"
                     && let Some(other) = self.accepted_elsewhere(name)
                 {
                     error.message.push_str(&format!(

@@ -192,8 +192,8 @@ impl Client {
         self.0.clocks.in_doubt(audience.unwrap_or_default())
     }
 
-    /// Whether the service of an audience refused a token (401) within the last minute, and took one as well: then the refusal
-    /// may pass, since a token that was just issued can take its time to get around.
+    /// Whether the service of an audience refused a token (401) within the last minute: that may pass, since a token that was just
+    /// issued can take its time to get around.
     pub(crate) fn refusal_may_pass(&self, audience: Option<&str>) -> bool {
         audience.is_some_and(|audience| self.0.trials.refusal_may_pass(audience))
     }
@@ -220,7 +220,7 @@ impl Client {
         // Before the quota, so that a request that gets no token takes nobody's place; and again after it, from the
         // provider's cache, because the first may have run out meanwhile.
         let first = token()?;
-        let _trial = match (audience, &first) {
+        let mut trial = match (audience, &first) {
             (Some(audience), Some(token)) => shared.trials.begin(audience, token, cancel)?,
             _ => None,
         };
@@ -242,6 +242,9 @@ impl Client {
             let renewed = shared.tokens.renew(audience, refused)?;
             if renewed == *refused && response.status == 401 {
                 break;
+            }
+            if trial.is_none() {
+                trial = shared.trials.begin(audience, &renewed, cancel)?;
             }
             token = Some(renewed);
             let left = whole.saturating_sub(start.elapsed()).max(Duration::from_millis(1));

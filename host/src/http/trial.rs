@@ -15,7 +15,7 @@ use crate::clock::instant;
 const LONGEST: Duration = Duration::from_secs(2);
 /// How often they look.
 const LOOK: Duration = Duration::from_millis(10);
-/// A service that took a token within this time hasn't turned against the application.
+/// A refusal that is older says nothing of one that comes now.
 const RECENT: Duration = Duration::from_secs(60);
 
 /// Of the service of one audience.
@@ -23,7 +23,6 @@ const RECENT: Duration = Duration::from_secs(60);
 struct Seen {
     /// The last token that it didn't refuse.
     good: Option<Secret>,
-    taken: Option<Instant>,
     /// When it last refused one with 401.
     refused: Option<Instant>,
     /// Whether a request is finding out about a new one.
@@ -83,10 +82,11 @@ impl Trials {
     pub(super) fn answered(&self, audience: &str, token: &Secret, status: u16) {
         let mut all = self.lock();
         let seen = entry(&mut all, audience);
-        match status {
-            401 => seen.refused = Some(instant()),
-            200..300 => seen.taken = Some(instant()),
-            _ => {}
+        if status == 401 {
+            seen.refused = Some(instant());
+            if seen.good.as_ref() == Some(token) {
+                seen.good = None;
+            }
         }
         // Whatever else a service refuses, it has looked at the token.
         if (200..500).contains(&status) && status != 401 && seen.good.as_ref() != Some(token) {
@@ -94,12 +94,11 @@ impl Trials {
         }
     }
 
-    /// Whether the service refused a token within the last minute, and took one as well: then a refusal may pass, since a token
-    /// that was just issued can take its time to get around.
+    /// Whether the service refused a token within the last minute: a token that was just issued can take its time to get around.
     pub(super) fn refusal_may_pass(&self, audience: &str) -> bool {
         let now = instant();
         let recent = |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < RECENT);
-        self.lock().get(audience).is_some_and(|seen| recent(seen.taken) && recent(seen.refused))
+        self.lock().get(audience).is_some_and(|seen| recent(seen.refused))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {

@@ -231,6 +231,8 @@ pub enum Instead {
         /// What `Retry-After` says.
         wait: Wait,
     },
+    /// A refusal with this status whose message repeats the headers of the request, the token among them.
+    Echo(u16),
     /// No answer: the connection is reset.
     Reset,
     /// No answer: nothing for so long, for real, and then the connection is reset.

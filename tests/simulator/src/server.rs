@@ -208,6 +208,17 @@ impl Tenant {
                 let (headers, body) = self.asks_to_wait(request, *status, *wait);
                 return Ok(self.injected(request, *status, &headers, &body));
             }
+            Some(Instead::Echo(status)) => {
+                let headers: Vec<String> = request
+                    .headers
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or_default()))
+                    .collect();
+                let error =
+                    serde_json::json!({"code": "Forbidden", "message": format!("Refused: {}", headers.join("; "))});
+                let kind = [("content-type".to_owned(), "application/json".to_owned())];
+                return Ok(self.injected(request, *status, &kind, &serde_json::json!({"error": error}).to_string()));
+            }
             Some(Instead::Reset) => {
                 self.log(request, 0, "reset", None);
                 return Err(Duration::ZERO);

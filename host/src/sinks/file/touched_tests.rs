@@ -167,8 +167,6 @@ impl World {
                         self.foreign.push(foreign[..foreign.len() - 1].to_vec());
                     }
                 }
-                self.excused.extend(lines(under_way).into_keys());
-                return;
             }
             Touch::Overwrite { long } => {
                 if self.path.exists() {

@@ -94,6 +94,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 trouble(&["GET /manage/", "/subscriptions/"], 60, "null"),
                 trouble(&["GET /manage/", "/subscriptions/"], 40, IN_A_LIST),
                 trouble(&["GET /manage/", "/audit/"], 30, "{}"),
+                trouble(&["GET /manage/", "/audit/"], 30, IN_A_LIST),
                 trouble(&["POST /manage/"], 6, INTERNAL),
                 trouble(&["/graph/"], 15, GENERAL),
                 trouble(&["/graph/"], 30, NULL_VALUE),

@@ -202,7 +202,8 @@ impl TokenSource {
         match &lock(&audience.kept).refusal {
             Some((error, until)) if now < *until => {
                 let mut error = error.clone();
-                if error.retry_after.is_some() {
+                // Who asks again before that hears the same, and would take it for another failure.
+                if error.retry_after.is_some() || error.kind == ErrorKind::Protocol {
                     error.retry_after = Some(*until - now);
                 }
                 Err(error)

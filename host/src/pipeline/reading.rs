@@ -253,7 +253,10 @@ impl Worker<'_> {
             }
             Class::Elsewhere => (pause(pending.attempts + 1), false),
             Class::Retry { slow, quota } => {
-                closed = quota.as_ref().map_or(Duration::ZERO, |quota| self.shared.client.penalize(quota, *slow));
+                // What our own quota held back is no word of the service: it would keep the quota closed against its successes.
+                if let Some(quota) = quota.as_ref().filter(|_| !error.is_held_back()) {
+                    closed = self.shared.client.penalize(quota, *slow);
+                }
                 (pause(pending.attempts + 1).max(slow.unwrap_or_default()), false)
             }
             Class::Unreadable { slow } => match self.weigh(&mut pending, ClaimKind::Unreadable, &error) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use m365_sim::{Options, Quotas};
+use m365_sim::misbehaviour::{Trouble, When};
+use m365_sim::{Instead, Options, Quotas};
 use serde_json::Value;
 
 use crate::harness::{Tenant, assert_code, json_lines, program, stderr, stdout};
@@ -172,4 +173,35 @@ fn full_letters_hold_delivery_up_and_say_what_to_do() {
     let output = letters(&config, &["drop", "--all"]);
     assert_code(&output, 0);
     assert!(stdout(&output).contains("30 dropped"), "{}", stdout(&output));
+}
+
+/// Bytes that are no JSON, at which a body can be split all the same.
+#[test]
+fn a_record_that_is_no_json_is_a_dead_letter_and_breaks_no_line() {
+    const BODY: &str = "[{\"Id\":\"1\",\"a\":\"\\q\"},{\"Id\":\"2\",\"b\":\"\u{1}\"},{\"Id\":\"3\"}]";
+    for events in [true, false] {
+        let mut options = Options::new(7, 60).with_quotas(Quotas::unlimited());
+        let what = Instead::Answer {
+            status: 200,
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: BODY.to_owned(),
+        };
+        options.misbehaviour.troubles = vec![Trouble { on: &["/audit/"], when: When::First(1), what }];
+        let tenant = Tenant::with(options);
+        let mut sinks =
+            format!("[[sinks]]\ntype = \"file\"\nformat = \"raw\"\npath = {:?}\n", tenant.path("raw.ndjson"));
+        if events {
+            sinks.push_str(&format!("[[sinks]]\ntype = \"file\"\npath = {:?}\n", tenant.path("events.ndjson")));
+        }
+        let config = tenant.configure(&sinks);
+        assert_code(&tenant.collect(&config), 0);
+        let raw = std::fs::read(tenant.path("raw.ndjson")).unwrap();
+        let records: Vec<Value> = json_lines(&raw);
+        let ids = |id: &str| records.iter().filter(|line| line["record"]["Id"] == id).count();
+        assert_eq!((ids("1"), ids("2"), ids("3")), (0, 0, 1), "with events: {events}");
+        let list = json(&letters(&config, &["list", "--json", "--limit", "1000"]));
+        let broken =
+            list["letters"].as_array().unwrap().iter().filter(|letter| letter["code"] == "invalid-json").count();
+        assert_eq!(broken, 2, "{list}");
+    }
 }

@@ -456,6 +456,21 @@ fn losses_within_a_split_come_with_its_progress_once_and_are_read_again_with_it(
 }
 
 #[test]
+fn a_part_that_is_taken_up_while_its_split_is_pending_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.discovered("s", &found("1", &[split("a", 10 * HOUR)]), 0).unwrap();
+    let lost = loss(Some(Interval { start: 10 * HOUR, end: 10 * HOUR + 1000 }), "It is broken.");
+    let progress = Progress::Resume(Some("page 2".to_owned()));
+    let chunk = Delivered { arrival: 10 * HOUR, losses: vec![lost], ..delivered("a", progress, &[b"r"]) };
+    ledger.commit(&[chunk], &[], 5).unwrap();
+    let piece = ledger.lost_pieces(Some("s")).unwrap().remove(0).id;
+    assert_eq!(ledger.retry_lost(&[piece]).unwrap(), 1);
+    let pending = ledger.pending(&["s".to_owned()]).unwrap();
+    assert_eq!((pending.len(), &pending[0].resume), (1, &None), "what was lost lies before page 2");
+}
+
+#[test]
 fn lost_pieces_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());

@@ -395,6 +395,38 @@ mod tests {
     }
 
     #[test]
+    fn a_blocked_stream_is_found_out_by_another_piece_each_time() {
+        let queue = Queue::new(4);
+        let (cancel, names) = (Cancel::new(), names(&["s"]));
+        (0..3).for_each(|id| queue.add(pending("s", id, 0)));
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            queue.hold("s", Why::Blocked);
+            queue.find_out_at_once("s");
+            let mut taken = queue.take(&names, &cancel).unwrap();
+            asked.push(taken.split.id.clone());
+            // It is refused again.
+            taken.attempts += 1;
+            queue.put_back(taken);
+        }
+        assert_eq!(asked, ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn a_run_that_should_end_tries_what_is_due_and_waits_for_nothing_that_was_given_up() {
+        let given_up = |not_before| PendingSplit { attempts: SPLIT_PATIENCE, not_before, ..pending("s", 1, 0) };
+        let queue = Queue::new(1);
+        queue.add(given_up(now_ms() + 600_000));
+        assert!(queue.is_settled("s"), "it is due later");
+        let queue = Queue::new(1);
+        queue.add(given_up(0));
+        assert!(!queue.is_settled("s"), "it is due, and wasn't tried in this run");
+        let taken = queue.take(&names(&["s"]), &Cancel::new()).unwrap();
+        queue.put_back(taken);
+        assert!(queue.is_settled("s"));
+    }
+
+    #[test]
     fn a_stream_whose_splits_are_many_or_large_is_full() {
         let queue = Queue::new(1);
         (0..WAITING as u64).for_each(|id| queue.add(pending("many", id, 0)));

@@ -441,6 +441,11 @@ fn a_throttled_start_concerns_starts_of_its_type_only() {
     assert_eq!(discover(&mut script, "office365.exchange", Some(&found.state), NOW + MINUTE).unwrap().splits.len(), 1);
     let mut script = Script::of([none(), refused(), content()]);
     assert_eq!(discover(&mut script, "office365.exchange", None, NOW).unwrap().splits.len(), 1);
+    // And that it isn't started is told all the same, also where nothing is listed.
+    assert!(script.notes.iter().any(|note| note.message.contains("are throttled until")), "{:?}", script.notes);
+    let mut script = Script::of([none(), refused(), none()]);
+    discover(&mut script, "office365.exchange", None, NOW).unwrap();
+    assert!(script.notes.iter().any(|note| note.level == Level::Warn), "{:?}", script.notes);
     // A start that isn't taken isn't forgotten where the list fails.
     let mut script = Script::of([none(), refused(), Reply::new(503, "")]);
     let found = discover(&mut script, "office365.exchange", None, NOW).unwrap();

@@ -536,6 +536,17 @@ fn a_next_page_of_a_blob_that_is_said_to_be_elsewhere_is_asked_for_at_the_root()
 }
 
 #[test]
+fn a_list_that_leaves_a_subscription_out_by_mistake_is_no_gap() {
+    let asked_an_hour_ago = subscribed(json!({"enabled_at": NOW - 2 * HOUR, "live_at": NOW - MINUTE}));
+    let lost = |start: Reply| {
+        let mut script = Script::of([Reply::new(200, "[]"), start, content(&[])]);
+        discover(&mut script, STREAM, Some(&asked_an_hour_ago), NOW).unwrap().lost.len()
+    };
+    assert_eq!(lost(Reply::new(200, r#"{"contentType":"Audit.Exchange","status":"enabled"}"#)), 1);
+    assert_eq!(lost(af(400, "AF20024")), 0, "it was enabled all the time");
+}
+
+#[test]
 fn the_check_changes_nothing_and_finds_the_cause() {
     use Severity::*;
     for (replies, severity, code) in [

@@ -97,9 +97,9 @@ impl<B: GlobalAlloc> Chunks<B> {
     }
 }
 
-// SAFETY: blocks don't overlap, since `used` of the current chunk goes back only to the beginning of its last block when that is given back,
-// and a chunk starts anew only when all of its blocks came back. They are aligned to ALIGN because chunks, HEADER and all sizes cut off are multiples of it. Whether a block is small follows
-// from its layout alone, so it goes back to where it came from.
+// SAFETY: blocks don't overlap, since `used` of the current chunk goes back only to the beginning of its last block, when that is given
+// back, and a chunk starts anew only when all of its blocks came back. They are aligned to ALIGN because chunks, HEADER and all sizes cut
+// off are multiples of it. Whether a block is small follows from its layout alone, so it goes back to where it came from.
 unsafe impl<B: GlobalAlloc> GlobalAlloc for Chunks<B> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

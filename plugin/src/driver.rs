@@ -168,8 +168,9 @@ struct Page<B> {
     splitter: Splitter,
     /// The body up to where its records begin: without them, it is read as a refusal.
     before: Vec<u8>,
-    /// What stands in a record's place and says that something went wrong.
+    /// What stands in a record's place and says that something went wrong: the first such, and how many there are.
     said: Option<Vec<u8>>,
+    errors: u64,
     bytes: u64,
 }
 
@@ -262,7 +263,7 @@ impl<H: Http> Reader<H> {
             Err(error) => self.reading.on_failure(error),
             Ok((head, body)) if self.reading.carries_records(&head) => {
                 let splitter = Splitter::new(self.reading.framing(), self.record_limit);
-                self.page = Some(Page { head, body, splitter, before: Vec::new(), said: None, bytes: 0 });
+                self.page = Some(Page { head, body, splitter, before: Vec::new(), said: None, errors: 0, bytes: 0 });
                 Ok(())
             }
             Ok((head, mut body)) => match whole(&mut body) {
@@ -294,10 +295,11 @@ impl<H: Http> Reader<H> {
         page.bytes += piece.len() as u64;
         let watches = self.reading.watches();
         let reading = &mut self.reading;
-        let said = &mut page.said;
+        let (said, errors) = (&mut page.said, &mut page.errors);
         let split = page.splitter.feed(&piece, |record| {
             if is_error(record) {
-                *said = Some(record.to_vec());
+                said.get_or_insert_with(|| record.to_vec());
+                *errors += 1;
                 return;
             }
             chunk.data.extend_from_slice(record);
@@ -336,7 +338,7 @@ impl<H: Http> Reader<H> {
     /// A page has come to its end: it is one, or it says that it isn't.
     fn end(&mut self, page: Page<H::Body>) -> Result<Option<&'static str>, Error> {
         if let Some(body) = page.said {
-            let read = page.splitter.elements().saturating_sub(1);
+            let read = page.splitter.elements().saturating_sub(page.errors);
             let answer = Answer { head: page.head, body };
             return self.reading.on_refusal(answer, (read > 0).then_some(read)).map(|()| None);
         }
@@ -393,7 +395,7 @@ impl<H: Http> Reader<H> {
 }
 
 /// Whether what stands in a record's place is an error of the service: an object with an error and nothing else.
-fn is_error(record: &[u8]) -> bool {
+pub(crate) fn is_error(record: &[u8]) -> bool {
     let inside = record.strip_prefix(b"{").map_or(record, <[u8]>::trim_ascii_start);
     if !inside.starts_with(b"\"error\"") {
         return false;

@@ -25,7 +25,7 @@ pub struct Claim {
     pub kind: ClaimKind,
     /// How often in a row that was the answer.
     pub answers: u32,
-    /// When first, in milliseconds since 1970, by this machine's clock.
+    /// When first, in milliseconds since 1970, by the service's clock.
     pub first: u64,
     /// The code of the last answer.
     pub code: String,

@@ -251,15 +251,15 @@ fn put_back(transaction: &Transaction<'_>, stream: &str, split: &str) -> rusqlit
                 "INSERT OR IGNORE INTO splits (stream, id, payload, arrival, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![stream, split, payload, arrival, expires])?;
-        // One that is being read is read again from its beginning: what was lost lies behind its position.
-        transaction
-            .prepare_cached(
-                "UPDATE splits SET resume = NULL, attempts = 0, not_before = 0, claims = 0 WHERE stream = ?1 AND id = ?2",
-            )?
-            .execute(params![stream, split])?;
         coverage::found_again(transaction, stream, unsigned(start), gap)?;
         transaction.prepare_cached("UPDATE counts SET lost = max(lost - 1, 0) WHERE stream = ?1")?.execute([stream])?;
     }
+    // One that is being read is read again from its beginning: what was lost lies before its position.
+    transaction
+        .prepare_cached(
+            "UPDATE splits SET resume = NULL, attempts = 0, not_before = 0, claims = 0 WHERE stream = ?1 AND id = ?2",
+        )?
+        .execute(params![stream, split])?;
     transaction
         .prepare_cached("DELETE FROM read_splits WHERE stream = ?1 AND id = ?2")?
         .execute(params![stream, split])?;

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS splits (
   stream TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
   arrival INTEGER NOT NULL, expires INTEGER, resume TEXT,
   attempts INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0, last_error TEXT,
-  -- How often in a row the service said that it isn't there, when first, and with which code the last time.
+  -- How often in a row the service said that it isn't there, or it broke (unreadable), when first, and with which code the last time.
   claims INTEGER NOT NULL DEFAULT 0, claimed_at INTEGER, claim_code TEXT, unreadable INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (stream, id)
 ) WITHOUT ROWID;

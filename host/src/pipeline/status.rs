@@ -212,6 +212,12 @@ impl Board {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn assert_has_caught_up(board: &Board, queue: &Queue) {
+        let (_, status) = &board.summary(queue)["a"];
+        assert_eq!((&status.state, &status.trouble), (&StreamState::CaughtUp, &None));
+    }
+
     #[test]
     fn what_comes_after_all_have_settled_is_for_the_next_run() {
         let board = Board::new(&["a".to_owned(), "b".to_owned()]);
@@ -222,8 +228,7 @@ mod tests {
         assert!(board.all_settled(&queue));
         board.listed("a", true);
         board.failed("a", "too late");
-        let (_, status) = &board.summary(&queue)["a"];
-        assert_eq!((&status.state, &status.trouble), (&StreamState::CaughtUp, &None));
+        assert_has_caught_up(&board, &queue);
     }
 
     #[test]
@@ -236,8 +241,7 @@ mod tests {
         board.failed("a", "busy");
         board.listed("b", false);
         assert!(board.all_settled(&queue), "a had");
-        let (_, status) = &board.summary(&queue)["a"];
-        assert_eq!((&status.state, &status.trouble), (&StreamState::CaughtUp, &None));
+        assert_has_caught_up(&board, &queue);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::alerts_legacy;
 use crate::call::{Answer, Head, excerpt};
 use crate::causes::{self, Call, Cause, Status, Words};
+use crate::driver::is_error;
 use crate::error::{Diagnosis, ErrorKind};
 use crate::streams::{Collection, Stream};
 
@@ -191,12 +192,12 @@ pub fn page(answer: &Answer, collection: Collection) -> Option<Vec<serde_json::V
         return None;
     }
     let mut splitter = crate::splitter::Splitter::new(crate::splitter::Framing::Collection, answer.body.len());
-    let mut records = Vec::new();
-    let whole = splitter.feed(&answer.body, |record| records.push(serde_json::from_slice(record).unwrap_or_default()));
-    let error =
-        |record: &serde_json::Value| record.get("error").is_some() && record.as_object().is_some_and(|r| r.len() == 1);
-    let good = whole.is_ok() && splitter.finish().is_ok() && splitter.error().is_none() && !records.iter().any(error);
-    good.then_some(records)
+    let (mut records, mut error) = (Vec::new(), false);
+    let whole = splitter.feed(&answer.body, |record| {
+        error |= is_error(record);
+        records.push(serde_json::from_slice(record).unwrap_or_default());
+    });
+    (whole.is_ok() && splitter.finish().is_ok() && splitter.error().is_none() && !error).then_some(records)
 }
 
 /// Reads the service's own words: `{"error":{"code","message","innerError":{"code",…}}}`.

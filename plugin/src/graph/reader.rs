@@ -316,7 +316,7 @@ impl WindowReader {
                 ),
             ));
         }
-        if !self.filtered.is_ignored() {
+        if self.at.seen > 0 && !self.filtered.is_ignored() {
             if self.at.loops == 0 {
                 self.notes.push(note(
                     Level::Warn,

@@ -28,9 +28,8 @@ pub(super) fn elements(answer: &Answer) -> Result<(Vec<Value>, Option<&'static s
     // What isn't JSON is an element that can't be understood, and fails alone.
     let split = splitter.feed(&answer.body, |item| items.push(serde_json::from_slice(item).unwrap_or_default()));
     let whole = split.is_ok() && splitter.finish().is_ok() && splitter.error().is_none();
-    let objects = items.iter().filter(|item| item.is_object()).count();
-    let content = items.iter().filter(|item| is_content(item)).count();
-    if !whole || (content == 0 && objects > 0) || (objects == 0 && !items.is_empty()) || items.iter().any(is_error) {
+    let content = items.is_empty() || items.iter().any(is_content);
+    if !whole || !content || items.iter().any(is_error) {
         return Err(NoList);
     }
     Ok((items, splitter.odd()))

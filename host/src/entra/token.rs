@@ -27,7 +27,7 @@ const REMEMBER_TRANSIENT: Duration = Duration::from_secs(15);
 /// Tokens younger than this are renewed because a service refused them, but so often at most in this time: if it isn't
 /// passing, those that follow would be refused as well.
 const MIN_AGE_FOR_RENEWAL: Duration = Duration::from_secs(60);
-const YOUNG_RENEWALS: usize = 6;
+const YOUNG_RENEWALS: usize = 3;
 /// What a token's life is taken for at least and at most (Microsoft: 60 to 90 minutes), and without a readable claim. If it
 /// ends earlier, the service that refuses it says so.
 const LIFE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));

@@ -84,23 +84,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "errors-in-200",
-        about: "One answer in ten has status 200 and an error in its body, another shape, no value, or half of a page.",
+        about: "One answer in five has status 200 and an error in its body, another shape, no value, or half of a page.",
         change: |options| {
             options.misbehaviour.bodies.error_member_every = 10;
             let trouble = |on, one_in, body| Trouble { on, when: When::OneIn(one_in), what: json(200, body) };
             options.misbehaviour.troubles = vec![
-                trouble(&["GET /manage/"], 24, INTERNAL),
-                trouble(&["GET /manage/", "/subscriptions/"], 40, r#"{"value":[]}"#),
-                trouble(&["GET /manage/", "/subscriptions/"], 60, "null"),
-                trouble(&["GET /manage/", "/subscriptions/"], 40, IN_A_LIST),
+                trouble(&["GET /manage/"], 12, INTERNAL),
+                trouble(&["GET /manage/", "/subscriptions/"], 20, r#"{"value":[]}"#),
+                trouble(&["GET /manage/", "/subscriptions/"], 30, "null"),
+                trouble(&["GET /manage/", "/subscriptions/"], 20, IN_A_LIST),
                 trouble(&["GET /manage/", "/audit/"], 30, "{}"),
                 trouble(&["GET /manage/", "/audit/"], 30, IN_A_LIST),
-                trouble(&["POST /manage/"], 6, INTERNAL),
+                trouble(&["POST /manage/"], 4, INTERNAL),
                 trouble(&["/graph/"], 15, GENERAL),
                 trouble(&["/graph/"], 30, NULL_VALUE),
                 trouble(&["/graph/"], 30, NO_VALUE),
                 trouble(&["/graph/"], 60, "[]"),
-                trouble(&["POST /login/"], 6, NO_TOKEN),
+                trouble(&["POST /login/"], 4, NO_TOKEN),
             ];
         },
         runs: SOME_HOURS,

@@ -16,6 +16,8 @@ fn the_demonstration_delivers_valid_events_of_twelve_streams_and_accounts_for_ev
         rows += 1;
     }
     assert_eq!(rows, 12, "{log}");
+    assert!(log.trim_end().ends_with("\"A real tenant in five minutes\" in README.md."), "it says what is next: {log}");
+    assert!(include_str!("../../README.md").contains("\n## A real tenant in five minutes\n"));
 
     let events = json_lines(&output.stdout);
     assert!(events.len() >= 690, "{} events", events.len());

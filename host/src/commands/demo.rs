@@ -120,7 +120,7 @@ fn report(summary: &Summary, stopped: bool, served: &BTreeMap<String, Served>) -
         return Ok(ExitCode::from(exit_codes::INCOMPLETE));
     }
     eprintln!(
-        "\nEvery record that the tenant served is accounted for: served = delivered + rejected + duplicates dropped."
+        "\nEvery record that the tenant served is accounted for: served = delivered + rejected + duplicates dropped.\nNext, with a tenant of your own: \"A real tenant in five minutes\" in README.md."
     );
     Ok(ExitCode::SUCCESS)
 }

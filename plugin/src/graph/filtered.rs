@@ -11,7 +11,7 @@ const SAMPLES: u32 = 256;
 const FIRST: u32 = 16;
 /// … and then one in so many, since those that come first may be the ones of the time that was asked for.
 const EVERY: u32 = 16;
-/// One in so many records outside of its time, and the time isn't heeded. Of a service that heeds it there are none.
+/// One in so many records outside of its time, and the time isn't heeded. A service that heeds it gives hardly any.
 const FEW: u32 = 8;
 /// A record is outside of its window if it is so far from it, in milliseconds: more than what rounding can make.
 const FAR: u64 = 5 * clock::SECOND;
